@@ -1,0 +1,1 @@
+"""Sealed copies of the vault: made, verified, restored."""

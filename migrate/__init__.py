@@ -1,0 +1,1 @@
+"""Other products' formats: reading, accounting for every value, writing, taking back."""

@@ -1,0 +1,1 @@
+"""One file per format, each a value ``ADAPTER``; found by ``migrate.catalog``."""

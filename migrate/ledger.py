@@ -1,0 +1,97 @@
+"""What became of every value of a source, as the reading side claims it; ``migrate.proof`` checks the claim.
+
+Fates: *arrived* in a typed member; *elsewhere* in ``extra`` or a custom field; *changed* by a registered rule;
+*dropped* by somebody's choice; *quarantined* raw because the record could not be read. Sums balance by construction:
+arrived is what is left of the total after the other four.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrate.shape import Shape, count
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record that could not be read, kept as its raw bytes."""
+
+    place: str
+    reason: str
+    raw: bytes
+    line: int = 0
+    column: int = 0
+    values: int = 1
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts for the whole source and a line for each value that did not simply arrive."""
+
+    shape: Shape
+    frame_shape: Shape
+    total: int = 0
+    changed: int = 0
+    structure: int = 0
+    elsewhere_lines: Counter[tuple[str, str]] = field(default_factory=Counter)  # (place, where) -> values
+    dropped_lines: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column or member, by whose choice)
+    changed_lines: Counter[str] = field(default_factory=Counter)  # rule -> values, for changes made by the reader
+    quarantine: list[Quarantined] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    per_item: dict[str, int] = field(default_factory=dict)
+
+    def record(self, place: str, data: Any) -> None:
+        """Count a record before anybody takes from it."""
+        self._count(place, data, self.shape)
+
+    def frame(self, data: Any) -> None:
+        """Count what stands around the records."""
+        self._count("", data, self.frame_shape)
+
+    def _count(self, place: str, data: Any, shape: Shape) -> None:
+        tally = [0, 0, 0]
+        count(data, shape, tally)
+        self.total += tally[0]
+        self.changed += tally[1]
+        self.structure += tally[2]
+        if place:
+            self.per_item[place] = tally[0]
+
+    def elsewhere(self, place: str, part: Mapping[str, Any], path: str = "") -> None:
+        """Note values that are kept raw because the adapter does not know their keys."""
+        for key, value in part.items():
+            tally = [0, 0, 0]
+            count(value, None, tally)
+            if tally[0]:
+                self.elsewhere_lines[place, f"{path}.{key}" if path else key] += tally[0]
+
+    def dropped(self, what: str, by: str, values: int = 1) -> None:
+        """Note values left out, and by whose choice."""
+        self.dropped_lines[what, by] += values
+
+    def set_aside(self, record: Quarantined) -> None:
+        """Put an unreadable record into quarantine; its values count as quarantined."""
+        self.quarantine.append(record)
+        self.total += record.values
+
+    def warn(self, text: str) -> None:
+        """Keep a sentence for the end of the report; never with content of the source."""
+        self.warnings.append(text)
+
+    def values(self) -> dict[str, int]:
+        """Return the sums: total = arrived + elsewhere + changed + dropped + quarantined; structure apart."""
+        elsewhere = sum(self.elsewhere_lines.values())
+        dropped = sum(self.dropped_lines.values())
+        quarantined = sum(q.values for q in self.quarantine)
+        return {
+            "total": self.total,
+            "arrived": self.total - self.changed - elsewhere - dropped - quarantined,
+            "elsewhere": elsewhere,
+            "changed": self.changed,
+            "dropped": dropped,
+            "quarantined": quarantined,
+            "structure": self.structure,
+        }

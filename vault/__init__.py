@@ -1,0 +1,1 @@
+"""The encrypted store, its keys, and the model everyone stands on."""

@@ -1,0 +1,77 @@
+"""Points in time as RFC 3339 texts, exactly as precise as their source.
+
+A text keeps fraction and zone as it was written, so an ISO source arrives unchanged; numbers are turned into UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+Instant = str
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
+
+
+def is_instant(text: object) -> bool:
+    """Tell whether the text is an RFC 3339 date-time with a zone that exists in the calendar."""
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        return False
+    try:
+        to_datetime(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def from_seconds(seconds: int) -> Instant:
+    """Return the instant of UNIX seconds; raises ``ValueError`` outside the years 1 to 9999."""
+    return from_micros(seconds * 1_000_000)
+
+
+def from_millis(millis: int) -> Instant:
+    """Return the instant of UNIX milliseconds; raises ``ValueError`` outside the years 1 to 9999."""
+    return from_micros(millis * 1_000)
+
+
+def from_micros(micros: int) -> Instant:
+    """Return the instant of UNIX microseconds, with the shortest exact fraction."""
+    seconds, rest = divmod(micros, 1_000_000)
+    if not -62135596800 <= seconds <= _LAST_SECOND:
+        raise ValueError("outside the years 1 to 9999")
+    from datetime import timedelta
+
+    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    fraction = f".{rest:06d}".rstrip("0") if rest else ""
+    if 0 < len(fraction) < 4:
+        fraction = fraction.ljust(4, "0")
+    return f"{whole}{fraction}Z"
+
+
+def to_datetime(instant: Instant) -> datetime:
+    """Return the aware UTC datetime, fractions below a microsecond cut off."""
+    text = re.sub(r"(\.\d{6})\d+", r"\1", instant.upper())
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def to_seconds(instant: Instant) -> int:
+    """Return whole UNIX seconds, rounded down."""
+    return to_micros(instant) // 1_000_000
+
+
+def to_millis(instant: Instant) -> int:
+    """Return whole UNIX milliseconds, rounded down."""
+    return to_micros(instant) // 1_000
+
+
+def to_micros(instant: Instant) -> int:
+    """Return whole UNIX microseconds, rounded down."""
+    passed = to_datetime(instant) - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def now() -> Instant:
+    """Return the present second in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
