@@ -27,6 +27,7 @@ encode = _ROW.encode
 decode_item = _ITEM.decode
 decode_collection = _COLLECTION.decode
 decode_vault = _VAULT.decode
+decode_any = _ANY.decode
 
 
 def canonical(value: Any) -> bytes:

@@ -1,0 +1,312 @@
+"""The encrypted file itself: one SQLCipher-4 database under a raw key.
+
+The key is only ever given inside a pragma, so no statement of this file is logged or put into a message. What SQLite
+says about a failure becomes one of our errors; its own text is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vault import schema
+from vault.errors import (
+    CannotRead,
+    CannotWrite,
+    DamagedVault,
+    DiskFull,
+    KeyferryError,
+    NewerVault,
+    NoVault,
+    VaultBusy,
+    VaultExists,
+    WrongKey,
+)
+
+KEY_BYTES = 32
+BUSY_MILLIS = 2_000
+PLAIN_MAGIC = b"SQLite format 3\0"
+
+_FULL, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 13, 5, 6, 8, 10, 11
+_PERM, _CANTOPEN, _NOTADB = 3, 14, 26
+
+
+def key_fingerprint(key: bytes) -> str:
+    """Return 16 hexadecimal digits that tell one vault key from another without giving it away."""
+    return hashlib.sha256(b"keyferry vault key" + key).digest()[:8].hex()
+
+
+class Database:
+    """An open vault file; bound to its thread. ``run`` is the number of the import run being recorded, if any."""
+
+    def __init__(self, connection: Any, path: Path) -> None:
+        self._connection = connection
+        self._depth = 0
+        self.path = path
+        self.run: int | None = None
+
+    @classmethod
+    def create(cls, path: Path, key: bytes) -> Database:
+        """Make a new vault file (0600) with empty tables and open it; nothing is left behind if that fails.
+
+        Raises ``VaultExists``, ``CannotWrite``, ``DiskFull``.
+        """
+        if os.path.lexists(path):
+            raise VaultExists(f"there is a file already at {path}")
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+        try:
+            _make_folder(path.parent)
+            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.chmod(beside, 0o600)
+            _fill(beside, path, key)
+            os.rename(beside, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise _os_failure(error, path) from None
+        finally:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                beside.with_name(beside.name + suffix).unlink(missing_ok=True)
+        return cls.open(path, key)
+
+    @classmethod
+    def open(cls, path: Path, key: bytes, *, fingerprint: str | None = None, read_only: bool = False) -> Database:
+        """Open an existing vault file; with the fingerprint a wrong key is told from a damaged file.
+
+        Raises ``NoVault``, ``WrongKey``, ``DamagedVault``, ``NewerVault``, ``VaultBusy``, ``CannotRead``.
+        """
+        _check_key(key)
+        if fingerprint is not None and fingerprint != key_fingerprint(key):
+            raise WrongKey("the key is not this vault's key", hint="keyferry unlock --kit FILE puts the right one back")
+        _check_start(path)
+        for mode in ("mode=ro" if read_only else "mode=rw", "immutable=1"):
+            database = cls(_connect(f"{path.resolve().as_uri()}?{mode}", key), path)
+            try:
+                database._check_readable(fingerprint is not None)
+            except CannotRead:
+                database._connection.close()
+                # A folder that cannot be written has no place for SQLite's own lock files.
+                if mode == "immutable=1" or _has_log(path):
+                    raise
+                continue
+            except BaseException:
+                database._connection.close()
+                raise
+            break
+        return database
+
+    def _check_readable(self, key_is_right: bool) -> None:
+        try:
+            found = self._connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+        except _sqlite().Error as error:
+            code = _code(error)
+            if code == _NOTADB and not key_is_right:
+                raise WrongKey(
+                    "the key does not open the vault, or the vault file is damaged",
+                    hint="keyferry unlock --kit FILE puts the right key back",
+                ) from None
+            if code in (_CANTOPEN, _READONLY, _PERM):
+                raise CannotRead(f"the vault file cannot be read: {self.path}") from None
+            if code == 1:  # opened with the right key, but without our tables
+                raise DamagedVault("the file is no Keyferry vault") from None
+            raise _failure(error, self.path) from None
+        version = found[0] if found else ""
+        if not version.isdecimal():
+            raise DamagedVault("the file is no Keyferry vault")
+        if int(version) > schema.VERSION:
+            raise NewerVault("the vault was written by a newer Keyferry", hint="update Keyferry")
+
+    def all(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        with self._translated():
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
+            return rows
+
+    def one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        """Return the first row of a query, or None."""
+        with self._translated():
+            row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+            return row
+
+    def value(self, sql: str, values: Sequence[object] = ()) -> Any:
+        """Return the first column of the first row, or None."""
+        row = self.one(sql, values)
+        return row[0] if row else None
+
+    def do(self, sql: str, values: Sequence[object] = ()) -> None:
+        """Run one statement; outside a transaction it is its own."""
+        with self._translated():
+            self._connection.execute(sql, values)
+
+    def do_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row of values."""
+        with self._translated():
+            self._connection.executemany(sql, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing; inside another transaction this joins it. Raises ``VaultBusy``."""
+        with self._between("BEGIN IMMEDIATE"):
+            yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read one state of the vault, whatever others write meanwhile."""
+        with self._between("BEGIN"):
+            yield
+
+    @contextmanager
+    def _between(self, begin: str) -> Iterator[None]:
+        if not self._depth:
+            self.do(begin)
+        self._depth += 1
+        try:
+            yield
+            if self._depth == 1:
+                self.do("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself after some errors, a full disk among them.
+            if self._depth == 1 and self._connection.in_transaction:
+                with contextlib.suppress(_sqlite().Error):
+                    self._connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth -= 1
+
+    def rekey(self, key: bytes) -> None:
+        """Encrypt the whole file anew under another key, in one transaction of SQLCipher's."""
+        _check_key(key)
+        self.do(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded into it first, so that the file alone is whole."""
+        # Another process may be reading, or the disk be full: the log then stays beside the file and nothing is lost.
+        with contextlib.suppress(_sqlite().Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except _sqlite().Error as error:
+            raise _failure(error, self.path) from None
+
+
+def _sqlite() -> Any:
+    from sqlcipher3 import dbapi2
+
+    return dbapi2
+
+
+def _connect(name: str, key: bytes) -> Any:
+    connection = _sqlite().connect(name, isolation_level=None, uri=True)
+    connection.execute("PRAGMA cipher_log_level = NONE")  # else it writes to standard error by itself
+    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+    connection.execute("PRAGMA cipher_compatibility = 4")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLIS}")
+    for setting in ("synchronous = FULL", "temp_store = MEMORY", "trusted_schema = OFF", "secure_delete = FAST"):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+def _fill(beside: Path, path: Path, key: bytes) -> None:
+    _check_key(key)
+    connection = _connect(f"{beside.resolve().as_uri()}?mode=rw", key)
+    try:
+        connection.execute("BEGIN")
+        for table in schema.TABLES:
+            connection.execute(table)
+        connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(schema.VERSION),))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")
+    except _sqlite().Error as error:
+        raise _failure(error, path) from None
+    finally:
+        connection.close()
+    if beside.read_bytes()[: len(PLAIN_MAGIC)] == PLAIN_MAGIC:
+        raise CannotWrite("the vault file would not be encrypted; this build of SQLCipher cannot be used")
+
+
+def _check_key(key: bytes) -> None:
+    # SQLCipher silently takes a raw key of another length as a passphrase.
+    if len(key) != KEY_BYTES or len(key.hex()) != 64:
+        raise WrongKey("a vault key has exactly 32 bytes")
+
+
+def _check_start(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(PLAIN_MAGIC))
+    except FileNotFoundError:
+        raise NoVault(f"there is no vault at {path}", hint="keyferry init makes one") from None
+    except OSError:
+        raise CannotRead(f"the vault file cannot be read: {path}") from None
+    # SQLite would take an empty file for a new database, and a plain one for what it is.
+    if len(start) < len(PLAIN_MAGIC) or start == PLAIN_MAGIC:
+        raise DamagedVault("the vault file is empty, cut off or not encrypted", hint="restore a backup")
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True)
+        folder.chmod(0o700)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", 1) or 1) & 0xFF
+
+
+def _failure(error: Exception, path: Path) -> KeyferryError:
+    """Return our error for one of SQLite's; programming mistakes stay what they are."""
+    code = _code(error)
+    if code in (_BUSY, _LOCKED):
+        return VaultBusy("another Keyferry process is writing the vault", hint="wait until it is done, then try again")
+    if code == _FULL or (code == _IOERR and _no_room(path)):
+        return DiskFull("the disk of the vault is full; nothing was changed", hint="make room, then try again")
+    if code in (_READONLY, _CANTOPEN, _PERM):
+        return CannotWrite(f"the vault cannot be written: {path}", hint="check the rights of the file and its folder")
+    if code in (_CORRUPT, _NOTADB):
+        return DamagedVault("the vault file is damaged", hint="restore a backup: keyferry restore")
+    if code == _IOERR:
+        return CannotWrite(f"the disk of the vault reports an error: {path}")
+    raise error
+
+
+def _no_room(path: Path) -> bool:
+    if not hasattr(os, "statvfs"):
+        return False
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
+
+
+def _os_failure(error: OSError, path: Path) -> KeyferryError:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("the disk is full; no vault was made", hint="make room, then try again")
+    return CannotWrite(f"no vault can be made in {path.parent}: {(error.strerror or 'refused').lower()}")

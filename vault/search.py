@@ -1,0 +1,85 @@
+"""Finding items by what may be seen of them: title, user names, addresses, tags and note text.
+
+Never a concealed value; note text is the one exception. Text is compared folded: without case and accents. The index
+knows only groups of three letters and narrows the search; the items themselves are then asked.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from vault import canonical
+from vault.database import Database
+from vault.model import ApiKey, Field, Item, Note, Passkey, Wifi, find_all
+from vault.views import display_title, user_names
+
+_GRAM = 3
+_MOST_GRAMS = 60  # FTS5 refuses expressions that are nested deeper than 256
+
+
+def fold(text: str) -> str:
+    """Return the text as it is compared: lower case, without accents."""
+    if text.isascii():
+        return text.lower()
+    whole = text.encode("utf-8", "replace").decode()
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", whole).casefold())
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
+
+
+def text_of(item: Item) -> str:
+    """Return the folded text an item can be found by."""
+    return fold("\n".join(_texts(item)))
+
+
+def _texts(item: Item) -> Iterator[str]:
+    yield display_title(item)
+    yield from user_names(item)
+    for passkey in find_all(item, Passkey):
+        yield passkey.user_display_name
+    for kind, member in ((ApiKey, "username"), (Wifi, "ssid")):
+        for credential in find_all(item, kind):
+            field: Field | None = getattr(credential, member)
+            if field is not None and not field.is_concealed:
+                yield field.text
+    for url in item.urls:
+        yield url.url
+    yield from item.tags
+    for note in find_all(item, Note):
+        yield note.content.reveal()
+
+
+def search(db: Database, words: Iterable[str]) -> list[str]:
+    """Return the ids of the items in which each word occurs; those with all words in the title come first."""
+    wanted = [folded for word in words if (folded := fold(word).strip())]
+    in_title: list[str] = []
+    elsewhere: list[str] = []
+    with canonical.many():
+        for body in _candidates(db, wanted):
+            item = canonical.decode_item(body)
+            if all(word in fold(display_title(item)) for word in wanted):
+                in_title.append(item.id)
+            elif all(word in text_of(item) for word in wanted):
+                elsewhere.append(item.id)
+    return in_title + elsewhere
+
+
+def _candidates(db: Database, wanted: list[str]) -> Iterator[bytes]:
+    expression = _expression(wanted)
+    if not expression:
+        rows = db.all("SELECT seq FROM items ORDER BY seq")
+    else:
+        rows = db.all("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (expression,))
+    for (seq,) in rows:
+        body = db.value("SELECT body FROM items WHERE seq = ?", (seq,))
+        if body is not None:
+            yield body
+
+
+def _expression(wanted: list[str]) -> str:
+    """Return the index query: every group of three letters of every word; empty if all words are shorter."""
+    grams = dict.fromkeys(
+        word[at : at + _GRAM] for word in wanted for at in range(len(word) - _GRAM + 1) if "\0" not in word
+    )
+    quoted = ('"' + gram.replace('"', '""') + '"' for gram in list(grams)[:_MOST_GRAMS])
+    return " AND ".join(quoted)
