@@ -127,6 +127,11 @@ class Database:
             rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
             return rows
 
+    def each(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query one by one; nothing may be written until the last."""
+        with self._translated():
+            yield from self._connection.execute(sql, values)
+
     def one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""
         with self._translated():

@@ -201,8 +201,9 @@ def _undo_items(db: Database, run: int) -> list[str]:
     last = 0
     while True:
         page = db.all(
+            # By number, not by its index: that would sort the whole journal for each page.
             """SELECT journal.no, journal.id, journal.seq, before, after, items.body
-            FROM journal LEFT JOIN items ON items.id = journal.id
+            FROM journal NOT INDEXED LEFT JOIN items ON items.id = journal.id
             WHERE run = ? AND kind = 'item' AND journal.no > ? ORDER BY journal.no LIMIT ?""",
             (run, last, _PAGE_ROWS),
         )
@@ -271,9 +272,9 @@ def _in_use(db: Database, made: set[str]) -> set[str]:
 
 def _forget(db: Database, run: int, kept: list[str]) -> None:
     """Drop the rows of a run that is taken back; where the items that stay came from is still known."""
-    staying = set(kept)
-    gone = [
-        (run, no) for no, item in db.all("SELECT no, item FROM arrivals WHERE run = ?", (run,)) if item not in staying
-    ]
-    db.do_many("DELETE FROM arrivals WHERE run = ? AND no = ?", gone)
+    staying: list[tuple[object, ...]] = []
+    for id_ in kept:
+        staying += db.all("SELECT * FROM arrivals WHERE item = ? AND run = ?", (id_, run))
+    db.do("DELETE FROM arrivals WHERE run = ?", (run,))
+    db.do_many("INSERT INTO arrivals VALUES (?, ?, ?, ?, ?)", staying)
     db.do("DELETE FROM quarantine WHERE run = ?", (run,))

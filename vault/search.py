@@ -66,14 +66,10 @@ def search(db: Database, words: Iterable[str]) -> list[str]:
 
 def _candidates(db: Database, wanted: list[str]) -> Iterator[bytes]:
     expression = _expression(wanted)
-    if not expression:
-        rows = db.all("SELECT seq FROM items ORDER BY seq")
-    else:
-        rows = db.all("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (expression,))
-    for (seq,) in rows:
-        body = db.value("SELECT body FROM items WHERE seq = ?", (seq,))
-        if body is not None:
-            yield body
+    if expression:
+        sql = "SELECT body FROM items WHERE seq IN (SELECT rowid FROM words WHERE words MATCH ?) ORDER BY seq"
+        return (body for (body,) in db.each(sql, (expression,)))
+    return (body for (body,) in db.each("SELECT body FROM items ORDER BY seq"))
 
 
 def _expression(wanted: list[str]) -> str:
