@@ -102,6 +102,7 @@ class Database:
 
     def _check_readable(self, key_is_right: bool) -> None:
         try:
+            _settle(self._connection)  # reads the file already where a write-ahead log is left
             found = self._connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
         except _sqlite().Error as error:
             code = _code(error)
@@ -183,6 +184,17 @@ class Database:
         finally:
             self._depth -= 1
 
+    @property
+    def changes(self) -> int:
+        """How many rows this connection has changed, those of a rolled-back transaction included."""
+        return int(self._connection.total_changes)
+
+    def keep_others_out(self) -> None:
+        """Let no other process read or write until ``close``; raises ``VaultBusy`` if one has the vault open."""
+        self.do("PRAGMA locking_mode = EXCLUSIVE")
+        with self.transaction():  # the lock is taken by the next writing
+            pass
+
     def rekey(self, key: bytes) -> None:
         """Encrypt the whole file anew under another key, in one transaction of SQLCipher's."""
         _check_key(key)
@@ -215,15 +227,19 @@ def _connect(name: str, key: bytes) -> Any:
     connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     connection.execute("PRAGMA cipher_compatibility = 4")
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLIS}")
+    return connection
+
+
+def _settle(connection: Any) -> None:
     for setting in ("synchronous = FULL", "temp_store = MEMORY", "trusted_schema = OFF", "secure_delete = FAST"):
         connection.execute(f"PRAGMA {setting}")
-    return connection
 
 
 def _fill(beside: Path, path: Path, key: bytes) -> None:
     _check_key(key)
     connection = _connect(f"{beside.resolve().as_uri()}?mode=rw", key)
     try:
+        _settle(connection)
         connection.execute("BEGIN")
         for table in schema.TABLES:
             connection.execute(table)

@@ -6,7 +6,7 @@ written together or not at all. A ``Store`` belongs to the thread that opened it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ class Store:
     def __init__(self, db: Database, vault_id: str) -> None:
         self._db = db
         self.vault_id = vault_id
+        self.before_close: Callable[[Store], None] | None = None
 
     @classmethod
     def create(cls, path: Path, key: bytes, vault_id: str) -> Store:
@@ -57,9 +58,18 @@ class Store:
             raise DamagedVault("the file is no Keyferry vault")
         return cls(db, vault_id)
 
+    @property
+    def changes(self) -> int:
+        """How many rows were changed since opening; 0 means that nothing was written."""
+        return self._db.changes
+
     def close(self) -> None:
         """Close the file, which is then whole without its write-ahead log; the store is of no use after."""
-        self._db.close()
+        try:
+            if self.before_close is not None:
+                self.before_close(self)
+        finally:
+            self._db.close()
 
     def __enter__(self) -> Store:
         return self
@@ -68,6 +78,10 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def keep_others_out(self) -> None:
+        """Let no other process read or write until ``close``; raises ``VaultBusy`` if one has the vault open."""
+        self._db.keep_others_out()
 
     def rekey(self, key: bytes) -> None:
         """Encrypt the whole file under a new key; killed at any moment it opens with the old key or the new one."""
