@@ -41,24 +41,22 @@ class Ledger:
     changed_lines: Counter[str] = field(default_factory=Counter)  # rule -> values, for changes made by the reader
     quarantine: list[Quarantined] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    per_item: dict[str, int] = field(default_factory=dict)
 
-    def record(self, place: str, data: Any) -> None:
-        """Count a record before anybody takes from it."""
-        self._count(place, data, self.shape)
+    def record(self, data: Any) -> int:
+        """Count a record before anybody takes from it; return how many values it has."""
+        return self._count(data, self.shape)
 
     def frame(self, data: Any) -> None:
         """Count what stands around the records."""
-        self._count("", data, self.frame_shape)
+        self._count(data, self.frame_shape)
 
-    def _count(self, place: str, data: Any, shape: Shape) -> None:
+    def _count(self, data: Any, shape: Shape) -> int:
         tally = [0, 0, 0]
         count(data, shape, tally)
         self.total += tally[0]
         self.changed += tally[1]
         self.structure += tally[2]
-        if place:
-            self.per_item[place] = tally[0]
+        return tally[0]
 
     def elsewhere(self, place: str, part: Mapping[str, Any], path: str = "") -> None:
         """Note values that are kept raw because the adapter does not know their keys."""
@@ -73,9 +71,8 @@ class Ledger:
         self.dropped_lines[what, by] += values
 
     def set_aside(self, record: Quarantined) -> None:
-        """Put an unreadable record into quarantine; its values count as quarantined."""
+        """Put an unreadable record into quarantine; its values, counted or not, are quarantined."""
         self.quarantine.append(record)
-        self.total += record.values
 
     def warn(self, text: str) -> None:
         """Keep a sentence for the end of the report; never with content of the source."""

@@ -1,40 +1,39 @@
-"""How records are read out of a source: counted, kept apart when they are rotten, and taken from by the adapter."""
+"""How records are read out of a source: counted, taken from by the adapter, and set aside when they are rotten."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from migrate.adapter import Parsed
 from migrate.ledger import Quarantined
-from migrate.records import Cut, DuplicateKey, cut, line_of, read_json
-from migrate.shape import spell_surrogates
+from migrate.records import Cut, DuplicateKey, Pattern, cut, line_of, read_json
+from migrate.shape import count, spell_surrogates
+from migrate.source import Record, Source
+from vault.errors import KeyferryError
+from vault.model import Item
 
-if TYPE_CHECKING:
-    from migrate.adapter import Record, Source
 
-
-def json_records(source: Source, data: bytes, name: str) -> tuple[Any, Iterator[Record]]:
+def json_records(source: Source, pattern: Pattern, data: bytes, name: str) -> tuple[Any, Iterator[Record]]:
     """Return the frame and the stream of records; each is counted in the source's ledger before it is handed out."""
-    assert source.adapter is not None
-    frame, cuts = cut(data, source.adapter.records, name)
+    frame, cuts = cut(data, pattern, name)
     frame = spell_surrogates(frame)
     source.ledger.frame(frame)
     return frame, _records(source, data, cuts)
 
 
 def _records(source: Source, data: bytes, cuts: Iterator[Cut]) -> Iterator[Record]:
-    from migrate.adapter import Record
-
     for one in cuts:
         value = read_record(one.raw)
         if isinstance(value, dict):
-            source.ledger.record(one.place, value)
-            yield Record(source, one.place, value, one.offset)
+            yield Record(source, one.place, value, one.raw, offset=one.offset)
         elif value is None:
             source.ledger.structure += 1
         else:
             line, column = line_of(data, one.offset) if one.offset >= 0 else (0, 0)
-            source.ledger.set_aside(Quarantined(one.place, str(value), one.raw, line, column))
+            aside = Quarantined(one.place, value, one.raw, line, column)
+            source.ledger.total += aside.values
+            source.ledger.set_aside(aside)
 
 
 def read_record(raw: bytes) -> dict[str, Any] | str | None:
@@ -50,3 +49,28 @@ def read_record(raw: bytes) -> dict[str, Any] | str | None:
     if value is None or isinstance(value, dict):
         return spell_surrogates(value) if b"\\u" in raw and isinstance(value, dict) else value
     return "the record is no object"
+
+
+def items_of(source: Source, parsed: Parsed) -> Iterator[tuple[Record, Item | None]]:
+    """Yield each record with its item; a record the adapter cannot take goes to quarantine and costs only itself."""
+    for record in parsed.records:
+        try:
+            item = parsed.read(record)
+        except KeyferryError:
+            raise
+        except Exception as error:  # one rotten record must not stop the rest; its kind is named, never its content
+            set_aside(source, record, f"the record cannot be read ({type(error).__name__})")
+        else:
+            yield record, item
+
+
+def set_aside(source: Source, record: Record, reason: str) -> None:
+    """Put a record that was counted already into quarantine, its changes and lines taken back."""
+    tally = [0, 0, 0]
+    if record.raw[:1] == b"{":
+        count(read_record(record.raw), source.ledger.shape, tally)
+    source.ledger.changed -= tally[1]
+    for line in [key for key in source.ledger.elsewhere_lines if key[0] == record.place]:
+        del source.ledger.elsewhere_lines[line]
+    line, column = line_of(source.data, record.offset) if record.offset >= 0 else (record.line, 1)
+    source.ledger.set_aside(Quarantined(record.place, reason, record.raw, line, column, record.values))

@@ -1,0 +1,245 @@
+"""Which formats there are, and which one a file is: the door of this room.
+
+Detection is data: every adapter's ``Signature`` is tested against a *glimpse* of the file. Exactly one match, or a named
+tie; never a guess.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import stat
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import migrate.formats
+from migrate.adapter import Adapter, Parsed, Signature
+from migrate.containers import Archive
+from migrate.decoding import utf8
+from migrate.source import Source
+from vault.errors import (
+    AmbiguousFormat,
+    CannotRead,
+    DamagedExport,
+    EmptyExport,
+    UsageError,
+    WrongFormat,
+)
+
+MAX_FILE = 2 << 30  # bytes
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all formats in alphabetical order."""
+    found = pkgutil.iter_modules(migrate.formats.__path__)
+    return tuple(sorted(m.name for m in found if not m.name.startswith("_")))
+
+
+@cache
+def adapter(name: str) -> Adapter:
+    """Return a format by its name; raises ``UsageError`` that names the nearest ones."""
+    if name not in names():
+        import difflib
+
+        near = difflib.get_close_matches(name, names(), 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "keyferry formats lists them all"
+        raise UsageError(f"there is no format {name[:40]!r}", hint=hint)
+    found: Adapter = import_module(f"migrate.formats.{name}").ADAPTER
+    return replace(found, name=name)
+
+
+def adapters() -> list[Adapter]:
+    """Return every format."""
+    return [adapter(name) for name in names()]
+
+
+@dataclass(slots=True)
+class Glimpse:
+    """What can be told of a file without knowing its product."""
+
+    kind: str  # json, csv, zip, xml, text, binary
+    keys: frozenset[str] = frozenset()
+    record: frozenset[str] | None = None
+    values: dict[str, Any] = field(default_factory=dict)  # JSON: short top-level values
+    header: tuple[str, ...] = ()
+    members: frozenset[str] = frozenset()
+    first_line: str = ""
+    archive: Archive | None = None
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of an export; raises ``CannotRead`` or ``EmptyExport`` with what to do."""
+    shown = path.name or str(path)
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise CannotRead(f"{shown} is a folder", hint="name the export file in it")
+        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+            raise CannotRead(f"{shown} is no regular file", hint="name an export file")
+        if stat.S_ISREG(mode) and os.stat(path).st_size > MAX_FILE:
+            raise CannotRead(f"{shown} is larger than {MAX_FILE >> 30} GiB", hint="split the export")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CannotRead(f"there is no file {shown}", hint="check the path") from None
+    except PermissionError:
+        raise CannotRead(f"{shown} may not be read", hint="check its permissions") from None
+    except (OSError, ValueError):
+        raise CannotRead(f"{shown} cannot be read", hint="check the disk and the path") from None
+    if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
+        raise EmptyExport(f"{shown} is empty", hint="export again; the product may have failed silently")
+    return data
+
+
+def glimpse(data: bytes, name: str, encoding: str | None = None) -> Glimpse:
+    """Look at a file: its kind, and the names that tell products apart."""
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        archive = Archive(data, name)
+        return Glimpse("zip", members=frozenset(archive.names), archive=archive)
+    text = utf8(data, name, encoding) if _is_text(data) else b""
+    if not text:
+        return Glimpse("binary")
+    start = text[:4096].lstrip()
+    if start[:1] in (b"{", b"["):
+        return _json_glimpse(text)
+    first = start.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    if start[:1] == b"<":
+        return Glimpse("xml", first_line=first[:200])
+    if "://" in first.split("?")[0][:40] and "," not in first.split("?")[0]:
+        return Glimpse("text", first_line=first[:200])
+    from migrate.tables import read_table
+
+    try:
+        return Glimpse("csv", header=tuple(read_table(data, name, encoding=encoding).header), first_line=first[:200])
+    except DamagedExport:
+        return Glimpse("text", first_line=first[:200])
+
+
+def _is_text(data: bytes) -> bool:
+    head = data[:4096]
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) < len(head) / 8 + 1 or 0 not in head[::2]
+
+
+def _json_glimpse(text: bytes) -> Glimpse:
+    try:
+        top = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return Glimpse("json", record=_first_object(text))
+    short = {k: bytes(v)[:64].decode("utf-8", "replace") for k, v in top.items() if len(bytes(v)) <= 64}
+    rows = next((bytes(top[k]) for k in ("items", "records", "accounts") if k in top), b"")
+    return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short)
+
+
+def _first_object(rows: bytes) -> frozenset[str] | None:
+    """Return the keys of a list's first object; None where there is none."""
+    import json
+
+    at = rows.find(b"{", 0, 64)
+    if at < 0:
+        return None
+    try:
+        found, _ = json.JSONDecoder().raw_decode(rows[at : at + 2_000_000].decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return frozenset(found)
+
+
+def matches(signature: Signature, seen: Glimpse) -> bool:
+    """Whether all tests of a signature hold."""
+    if signature.kind != seen.kind:
+        return False
+    if signature.kind == "json":
+        return (
+            signature.keys <= seen.keys
+            and (not signature.any_keys or bool(signature.any_keys & seen.keys))
+            and not signature.no_keys & seen.keys
+            and (seen.record is None or signature.record_keys <= seen.record)
+        )
+    if signature.kind == "csv":
+        return _header_matches(signature, seen.header)
+    if signature.kind == "zip":
+        return signature.members <= seen.members
+    return seen.first_line.lower().startswith(signature.text_start) if signature.text_start else False
+
+
+def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
+    if not signature.header:
+        return False
+    fold = (lambda names: frozenset(n.lower() for n in names)) if signature.any_case else frozenset
+    has, must, never = fold(header), fold(signature.header), fold(signature.no_header)
+    allowed = must | fold(signature.header_only)
+    return must <= has and not never & has and (not signature.header_only or has <= allowed)
+
+
+def detect(seen: Glimpse, name: str) -> Adapter:
+    """Return the one format that fits; raises ``AmbiguousFormat`` or ``UnknownFormat`` with what the file looks like."""
+    found = [one for one in adapters() if matches(one.signature, seen)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        products = " or ".join(sorted(one.name for one in found))
+        raise AmbiguousFormat(f"{name} could be {products}", hint="name one with --from")
+    from migrate.recognised import looks_like
+
+    raise looks_like(seen, name)
+
+
+def open_source(
+    path: Path,
+    *,
+    format: str | None = None,
+    options: dict[str, Any] | None = None,
+    key: bytes | None = None,
+    data: bytes | None = None,
+) -> Source:
+    """Read a file and say what it is; ``options`` are those of an earlier run (encoding, ...) or of the command line."""
+    options = dict(options or {})
+    content = data if data is not None else read_file(path)
+    name = path.name
+    seen = glimpse(content, name, options.get("encoding"))
+    chosen = adapter(format) if format else detect(seen, name)
+    if chosen.signature.kind != seen.kind and not (chosen.signature.kind in _TEXTS and seen.kind in _TEXTS):
+        raise WrongFormat(
+            f"{name} is no {chosen.name} file: that is {_KINDS[chosen.signature.kind]}, this is {_KINDS[seen.kind]}",
+            hint="leave --from out to have the file recognised",
+        )
+    if chosen.signature.kind in ("json", "xml", "text"):
+        content = utf8(content, name, options.get("encoding"))
+    return Source(
+        name,
+        content,
+        format=chosen.name,
+        adapter=chosen,
+        options=options,
+        key=os.urandom(16) if key is None else key,
+        archive=seen.archive,
+    )
+
+
+_TEXTS = ("csv", "text")
+_KINDS = {
+    "json": "JSON",
+    "csv": "a table (CSV)",
+    "zip": "a ZIP file",
+    "xml": "XML",
+    "text": "plain text",
+    "binary": "a binary file",
+}
+
+
+def parse(source: Source) -> Parsed:
+    """Begin to read a source; raises our errors only, without content."""
+    if source.adapter is None:
+        raise UsageError("the source has no format")
+    try:
+        return source.adapter.parse(source)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise DamagedExport(
+            f"{source.name} is not built as {source.adapter.product} builds it ({type(error).__name__})",
+            hint="export again; if it stays so, the product may have changed its format",
+        ) from None

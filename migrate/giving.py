@@ -1,0 +1,159 @@
+"""A vault on its way out, and what its target could not hold.
+
+Giving: a writer *takes* from each part of the model what its format can hold; what nobody took becomes a ``Loss``. So
+no writer can drop a value by not knowing it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from vault.model import Collection, Field, Item, Part, Totp, concealed, paths_of
+from vault.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One value a target cannot hold."""
+
+    item: str  # id
+    title: str
+    member: str  # which member of the model, in words
+    count: int = 1
+
+
+class Offer:
+    """A part of the model while a writer takes from it; what is not taken becomes a loss."""
+
+    __slots__ = ("_left", "part")
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self._left = {name for name, default in _defaults(type(part)) if getattr(part, name) != default}
+
+    def take(self, name: str) -> Any:
+        """Return a member and mark it as held by the target."""
+        self._left.discard(name)
+        return getattr(self.part, name)
+
+    def text(self, name: str) -> str:
+        """Return a member's clear text ("" where absent) and mark it, if it is a field without other members."""
+        value = getattr(self.part, name)
+        self._left.discard(name)
+        if value is None:
+            return ""
+        if hasattr(value, "text"):
+            return str(value.text)
+        return value.reveal() if hasattr(value, "reveal") else str(value)
+
+    def skip(self, *names: str) -> None:
+        """Mark members that say nothing a person would miss."""
+        self._left.difference_update(names)
+
+    @property
+    def left(self) -> set[str]:
+        """Names of the members nobody took."""
+        return self._left
+
+
+_DEFAULTS: dict[type, tuple[tuple[str, Any], ...]] = {}
+
+
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    found = _DEFAULTS.get(kind)
+    if found is None:
+        fields = msgspec.structs.fields(kind)
+        found = _DEFAULTS[kind] = tuple(
+            (f.name, f.default if f.default is not msgspec.NODEFAULT else _made(f)) for f in fields
+        )
+    return found
+
+
+def _made(f: Any) -> Any:
+    return f.default_factory() if f.default_factory is not msgspec.NODEFAULT else None
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A vault on its way out, and what its target could not hold."""
+
+    format: str
+    collections: tuple[Collection, ...] = ()
+    items: Iterable[Item] = ()
+    extras: dict[str, dict[str, Any]] = field(default_factory=dict)  # by format
+    document: Callable[[str], bytes | None] = lambda _: None  # bytes by hash
+    options: dict[str, Any] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+    moved: Counter[str] = field(default_factory=Counter)  # member -> values written as custom fields instead
+
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """Return each collection's titles from the top, by id."""
+        return paths_of(self.collections)
+
+    def own(self, item: Item) -> bool:
+        """Whether the item came from the format being written, so that its ``extra`` goes back in place."""
+        return item.provenance is not None and item.provenance.format == self.format
+
+    def lose(self, item: Item, member: str, count: int = 1) -> None:
+        """Record that the target cannot hold this."""
+        self.losses.append(Loss(item.id, item.title, member, count))
+
+    def settle(self, item: Item, path: str, *offers: Offer) -> None:
+        """Record every member of the offers that nobody took as lost."""
+        for offer in offers:
+            for name in sorted(offer.left):
+                value = getattr(offer.part, name)
+                many = len(value) if isinstance(value, (tuple, dict)) else 1
+                self.lose(item, f"{path}.{name}" if path else name, many)
+
+
+def merge_back(target: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """Put ``extra`` back where it came from: objects are joined, everything else stands as the source had it."""
+    for key, value in extra.items():
+        mine = target.get(key)
+        if isinstance(mine, dict) and isinstance(value, dict):
+            merge_back(mine, value)
+        else:
+            target[key] = value
+    return target
+
+
+def as_fields(offer: Offer, title: str = "") -> Iterator[Field]:
+    """Yield what is left of an offer as labelled custom fields and mark it taken; what has no text stays.
+
+    A label is the member's name, after ``title`` where one is given: "card pin".
+    """
+    for name in sorted(offer.left):
+        value = getattr(offer.part, name)
+        label = f"{title} {_words(name)}".strip()
+        if isinstance(value, Field):
+            offer.skip(name)
+            yield msgspec.structs.replace(value, label=value.label or label)
+        elif isinstance(value, Secret):
+            offer.skip(name)
+            yield concealed(value.reveal(), label=label)
+        elif isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            offer.skip(name)
+            yield Field(value=str(value), label=label)
+        elif isinstance(value, tuple) and value and all(isinstance(one, str) for one in value):
+            offer.skip(name)
+            yield from (Field(value=one, label=label) for one in value)
+        elif value is True:
+            offer.skip(name)
+            yield Field(value="true", field_type="boolean", label=label)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def code_field(totp: Totp, label: str) -> Field:
+    """Return a one-time code as a concealed custom field, in the text its source had or as an otpauth URI."""
+    from vault import otp
+
+    return concealed(otp.text_of(totp), label=totp.label or label)
