@@ -25,9 +25,8 @@ def ask(oathtool: str, totp: Totp, at: int) -> str:
         f"--totp={totp.algorithm}", f"--time-step-size={totp.period}s", f"--now=@{at}"
     ]  # fmt: skip
     command = [oathtool, *kind, f"--digits={totp.digits}", "--base32", "-"]
-    return subprocess.run(
-        command, input=totp.secret.reveal(), capture_output=True, text=True, check=True
-    ).stdout.strip()
+    answer = subprocess.run(command, input=totp.secret.reveal(), capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
 
 
 def tokens(count: int) -> list[tuple[Totp, int]]:

@@ -1,5 +1,6 @@
 """Codes against published vectors, and the comparison of tokens by their codes."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_short_secret_has_a_code() -> None:
     """Eighty bits were Google's default for years; pyotp refuses them."""
     ten = "GEZDGNBVGY3TQOJQ"
     assert otp.code(token(ten), 59) == "263420"
-    assert otp.code(token("ME"), 59) == otp.code(token("ME======"), 59)
+    assert otp.code(token("ME"), 59) == otp.code(token("ME======"), 59) == "892299"
 
 
 @pytest.mark.parametrize("digits", range(1, 11))
@@ -158,10 +159,8 @@ any_totp = st.builds(
 
 @given(any_totp, st.integers(-(2**70), 2**70))
 def test_any_token_gives_a_code_or_no_code_and_nothing_else(totp: Totp, at: int) -> None:
-    try:
+    with suppress(NoCode):
         assert otp.code(totp, at)
-    except NoCode:
-        pass
     left = otp.seconds_left(totp, at)
     assert left is None or left >= 1
 

@@ -286,6 +286,7 @@ def test_a_long_text_is_refused_at_once() -> None:
         "?" * 300_000,
         "otpauth://totp/" + "?a" * 150_000,
         "%3D" * 99_999,
+        "a:" * 150_000,
     ):
         with pytest.raises(ValueError):
             parse(text)
