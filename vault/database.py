@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from vault.errors import (
 KEY_BYTES = 32
 BUSY_MILLIS = 2_000
 PLAIN_MAGIC = b"SQLite format 3\0"
+
+Values = Sequence[object] | Mapping[str, object]
 
 _FULL, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 13, 5, 6, 8, 10, 11
 _PERM, _CANTOPEN, _NOTADB = 3, 14, 26
@@ -122,29 +124,29 @@ class Database:
         if int(version) > schema.VERSION:
             raise NewerVault("the vault was written by a newer Keyferry", hint="update Keyferry")
 
-    def all(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def all(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
         with self._translated():
             rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
             return rows
 
-    def each(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+    def each(self, sql: str, values: Values = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query one by one; nothing may be written until the last."""
         with self._translated():
             yield from self._connection.execute(sql, values)
 
-    def one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+    def one(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""
         with self._translated():
             row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
             return row
 
-    def value(self, sql: str, values: Sequence[object] = ()) -> Any:
+    def value(self, sql: str, values: Values = ()) -> Any:
         """Return the first column of the first row, or None."""
         row = self.one(sql, values)
         return row[0] if row else None
 
-    def do(self, sql: str, values: Sequence[object] = ()) -> None:
+    def do(self, sql: str, values: Values = ()) -> None:
         """Run one statement; outside a transaction it is its own."""
         with self._translated():
             self._connection.execute(sql, values)

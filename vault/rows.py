@@ -21,16 +21,17 @@ from vault.search import text_of
 
 _BATCH_ROWS = 500
 _BATCH_BYTES = 8 << 20
-_PAGE_ROWS = 500
 
 _ADDRESS = re.compile(rb'"([A-Za-z0-9_-]{43})"')
 _REFERRING = (
-    ("items", "body", "seq"),
-    ("past", "body", "no"),
-    ("collections", "body", "seq"),
-    ("journal", "before", "no"),
+    "SELECT seq, body FROM items WHERE seq > ? ORDER BY seq LIMIT 500",
+    "SELECT no, body FROM past WHERE no > ? ORDER BY no LIMIT 500",
+    "SELECT seq, body FROM collections WHERE seq > ? ORDER BY seq LIMIT 500",
+    "SELECT no, before FROM journal WHERE no > ? AND before IS NOT NULL ORDER BY no LIMIT 500",
 )
 
+_PAGE = """SELECT seq, id, body FROM items
+    WHERE seq > :last AND (:state IS NULL OR state = :state) ORDER BY seq LIMIT 500"""
 _JOURNAL = """INSERT INTO journal (run, kind, id, seq, before, after) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (run, kind, id) DO UPDATE SET after = excluded.after"""
 
@@ -53,15 +54,12 @@ def digest(body: bytes | None) -> str | None:
 def item_rows(db: Database, state: str | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield (id, stored JSON) in insertion order; rows may be written meanwhile."""
     last = 0
-    where = "seq > ?" if state is None else "seq > ? AND state = ?"
     while True:
-        values: tuple[object, ...] = (last,) if state is None else (last, state)
-        page = db.all(f"SELECT seq, id, body FROM items WHERE {where} ORDER BY seq LIMIT {_PAGE_ROWS}", values)
+        page = db.all(_PAGE, {"last": last, "state": state})
         if not page:
             return
-        for seq, id_, body in page:
-            last = seq
-            yield id_, body
+        last = page[-1][0]
+        yield from ((id_, body) for _, id_, body in page)
 
 
 def put_items(db: Database, items: Iterable[Item], now: Instant) -> None:
@@ -95,7 +93,7 @@ def _encode(part: Item | Collection) -> bytes:
 
 def _put_batch(db: Database, batch: dict[str, _New], now: Instant) -> None:
     marks = ",".join("?" * len(batch))
-    rows = db.all(f"SELECT id, seq, body FROM items WHERE id IN ({marks})", tuple(batch))
+    rows = db.all(f"SELECT id, seq, body FROM items WHERE id IN ({marks})", tuple(batch))  # noqa: S608 - only ?
     old = {id_: _Old(seq, body) for id_, seq, body in rows}
     fresh = [new for id_, new in batch.items() if id_ not in old]
     changed = [(new, old[id_]) for id_, new in batch.items() if id_ in old and old[id_].body != new.body]
@@ -262,18 +260,14 @@ def documents_in(bodies: Iterable[bytes]) -> set[str]:
 def unreferenced(db: Database, names: set[str]) -> set[str]:
     """Return those documents that no item, past version, collection or journal line names."""
     left = set(names)
-    for table, column, key in _REFERRING:
+    for page in _REFERRING:
         if left:
-            left -= documents_in(_bodies(db, table, column, key))
+            left -= documents_in(_bodies(db, page))
     return left
 
 
-def _bodies(db: Database, table: str, column: str, key: str) -> Iterator[bytes]:
+def _bodies(db: Database, sql: str) -> Iterator[bytes]:
     last = 0
-    while True:
-        sql = f"SELECT {key}, {column} FROM {table} WHERE {key} > ? AND {column} IS NOT NULL ORDER BY {key} LIMIT 500"
-        page = db.all(sql, (last,))
-        if not page:
-            return
+    while page := db.all(sql, (last,)):
         last = page[-1][0]
         yield from (body for _, body in page)

@@ -20,7 +20,7 @@ from vault.errors import NoSuchRun
 from vault.moment import Instant
 
 _PAGE_ROWS = 500
-_COLUMNS = "id, format, source_name, digest, at, options, summary, undone_at"
+_SELECT = "SELECT id, format, source_name, digest, at, options, summary, undone_at FROM runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,10 @@ class Quarantined(NamedTuple):
 
 def begin(db: Database, run: Run) -> None:
     """Write down a new run."""
-    db.do(
-        f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            run.id,
-            run.format,
-            run.source_name,
-            run.digest,
-            run.at,
-            json.dumps(run.options),
-            json.dumps(run.summary),
-            run.undone_at,
-        ),
-    )
+    sql = """INSERT INTO runs (id, format, source_name, digest, at, options, summary, undone_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+    facts = (run.id, run.format, run.source_name, run.digest, run.at)
+    db.do(sql, (*facts, json.dumps(run.options), json.dumps(run.summary), run.undone_at))
 
 
 def end(db: Database, run_id: str, summary: dict[str, Any]) -> None:
@@ -94,13 +85,12 @@ def number_of(db: Database, run_id: str) -> int:
 
 def all_runs(db: Database) -> list[Run]:
     """Return the runs, the oldest first."""
-    return [_run(row) for row in db.all(f"SELECT {_COLUMNS} FROM runs ORDER BY no")]
+    return [_run(row) for row in db.all(_SELECT + " ORDER BY no")]
 
 
 def get(db: Database, run_id: str) -> Run:
     """Return the run; raises ``NoSuchRun``."""
-    rows_ = db.all(f"SELECT {_COLUMNS} FROM runs WHERE no = ?", (number_of(db, run_id),))
-    return _run(rows_[0])
+    return _run(db.all(_SELECT + " WHERE no = ?", (number_of(db, run_id),))[0])
 
 
 def _run(row: tuple[Any, ...]) -> Run:

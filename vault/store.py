@@ -311,14 +311,15 @@ class Store:
 
 
 def _candidates(items: list[Item]) -> str:
-    """Return one line that tells items apart: the beginning of the id, title and user name of each."""
+    """Return lines that tell items apart: the beginning of the id, title and user name of each."""
     length = _telling_length([item.id for item in items])
-    shown = [
-        " ".join((item.id[:length], repr(display_title(item)), *(f"({name!r})" for name in user_names(item)[:1])))
+    lines = [
+        "  ".join((item.id[:length], repr(display_title(item)), *(repr(name) for name in user_names(item)[:1])))
         for item in items[:_MOST_CANDIDATES]
     ]
-    more = [f"and {len(items) - len(shown)} more"] if len(items) > len(shown) else []
-    return "; ".join(["name one by its id: " + shown[0], *shown[1:], *more])
+    if len(items) > len(lines):
+        lines.append("...")
+    return "\n  ".join(["name one by its id:", *lines])
 
 
 def _telling_length(ids: list[str]) -> int:
