@@ -110,7 +110,7 @@ def glimpse(data: bytes, name: str, encoding: str | None = None) -> Glimpse:
     first = start.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     if start[:1] == b"<":
         return Glimpse("xml", first_line=first[:200])
-    if "://" in first.split("?")[0][:40] and "," not in first.split("?")[0]:
+    if _is_address(first):
         return Glimpse("text", first_line=first[:200])
     from migrate.tables import read_table
 
@@ -118,6 +118,13 @@ def glimpse(data: bytes, name: str, encoding: str | None = None) -> Glimpse:
         return Glimpse("csv", header=tuple(read_table(data, name, encoding=encoding).header), first_line=first[:200])
     except DamagedExport:
         return Glimpse("text", first_line=first[:200])
+
+
+def _is_address(first: str) -> bool:
+    """Whether a line is an address and no row; a comma in it decides only where no format of lists begins so."""
+    start = first.split("?")[0]
+    known = tuple(text for one in adapters() for text in one.signature.text_start)
+    return first.lower().startswith(known) or ("://" in start[:40] and "," not in start)
 
 
 def _is_text(data: bytes) -> bool:
