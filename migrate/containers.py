@@ -24,7 +24,7 @@ class Archive:
 
         Raises ``DamagedExport`` where it is cut off, ``UnsafeExport`` where it is built to do harm.
         """
-        self.name = name
+        self.name, self.data = name, data
         if _claimed_members(data) > MAX_MEMBERS:
             raise UnsafeExport(f"{name} claims more than {MAX_MEMBERS:,} members", hint=_HINT)
         try:

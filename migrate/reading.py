@@ -10,6 +10,7 @@ from migrate.ledger import Quarantined
 from migrate.records import Cut, DuplicateKey, Pattern, cut, line_of, read_json
 from migrate.shape import count, spell_surrogates
 from migrate.source import Record, Source
+from migrate.tables import Rows, read_table
 from vault.errors import KeyferryError
 from vault.model import Item
 
@@ -74,3 +75,27 @@ def set_aside(source: Source, record: Record, reason: str) -> None:
         del source.ledger.elsewhere_lines[line]
     line, column = line_of(source.data, record.offset) if record.offset >= 0 else (record.line, 1)
     source.ledger.set_aside(Quarantined(record.place, reason, record.raw, line, column, record.values))
+
+
+def text_lines(source: Source) -> Iterator[Record]:
+    """Yield each non-blank line of a text as a record of one value."""
+    for number, line in enumerate(source.data.decode("utf-8").splitlines(), 1):
+        if line.strip():
+            yield Record(source, f"line {number}", {"line": line}, line.encode(), line=number)
+
+
+def reread(source: Source) -> tuple[Any, Iterator[Record]]:
+    """Return frame and records straight from the bytes, as a reader that knows no product sees them."""
+    adapter = source.adapter
+    if adapter is None:
+        return None, iter(())
+    if adapter.signature.kind == "csv":
+        table = read_table(
+            source.data, source.name, encoding=source.options.get("encoding"), delimiter=source.options.get("delimiter")
+        )
+        return None, Rows(source, table).records()
+    if adapter.signature.kind == "text":
+        return None, text_lines(source)
+    if source.archive is not None:
+        return source.json(source.archive.read(adapter.member), adapter.member)
+    return source.json()

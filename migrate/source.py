@@ -103,6 +103,7 @@ class Source:
         self.archive = archive  # ZIP containers: migrate.containers.Archive
         self.ledger = Ledger(adapter.shape if adapter else {}, adapter.frame if adapter else {})
         self.folders = Folders(self)
+        self.documents: dict[str, str] = {}  # document hash -> container member with its bytes
 
     def identify(self, kind: str, name: str) -> str:
         """Return an id for a thing of this source: the same for the same name, unrelated to its content."""

@@ -1,0 +1,162 @@
+"""What an incoming item is to the vault: new, same, changed or in conflict.
+
+Identity is by content first, then by the source's own id. Differing secrets are never merged without a word: unless the
+source itself says it is the same item, both are kept and the newcomer is flagged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import msgspec
+
+from migrate.proof import held
+from vault.canonical import decode_item, encode
+from vault.model import BasicAuth, Item, ItemReference, Past, find
+from vault.moment import Instant
+from vault.store import Store
+from vault.views import display_title
+
+NEW, SAME, CHANGED, CONFLICT = "new", "same", "changed", "conflict"
+
+
+def fingerprint(item: Item) -> str:
+    """Return a digest of an item's content: its own id, its flag and the ids it links to left out."""
+    bare = msgspec.structs.replace(item, id="", conflict=None)
+    if any(type(c) is ItemReference for c in bare.credentials):
+        kept = (msgspec.structs.replace(c, reference="") if type(c) is ItemReference else c for c in bare.credentials)
+        bare = msgspec.structs.replace(bare, credentials=tuple(kept))
+    return hashlib.sha256(encode(bare)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one incoming item: ``item`` is to be written, or None; ``id`` is the item it is tied to.
+
+    The fingerprint is the incoming item's; after a colon the written one's, where something was added to it.
+    """
+
+    kind: str
+    id: str
+    fingerprint: str
+    item: Item | None = None
+
+
+Near = tuple[str, str, str]  # title, user name, first address
+
+
+@dataclass(slots=True)
+class Known:
+    """What the vault held before the run, found by content, source id or likeness; each item is claimed once."""
+
+    store: Store
+    by_content: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    by_source: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    by_near: dict[Near, list[str]] = field(default_factory=lambda: defaultdict(list))
+    untouched: set[str] = field(default_factory=set)  # as they arrived
+    claimed: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, store: Store) -> Known:
+        """Index a store; an empty one costs nothing."""
+        known = cls(store)
+        arrived = store.fingerprints() if store.count() else {}
+        for own_id, row in store.rows():
+            item = decode_item(row)
+            print_ = fingerprint(item)
+            known.by_content[print_].append(own_id)
+            marks = arrived.get(own_id, "").split(":")
+            if print_ in marks:
+                known.untouched.add(own_id)
+            for mark in marks:
+                if mark and mark != print_:
+                    known.by_content[mark].append(own_id)
+            if item.provenance is not None and item.provenance.source_id:
+                known.by_source[item.provenance.format, item.provenance.source_id].append(own_id)
+            known.by_near[near(item)].append(own_id)
+        return known
+
+    def judge(self, item: Item, now: Instant) -> Verdict:
+        """Decide what an incoming item is; the item it is tied to is claimed."""
+        print_ = fingerprint(item)
+        same = self._free(self.by_content.get(print_))
+        if same is not None:
+            return self._claim(Verdict(SAME, same, print_))
+        known = self._by_source(item)
+        if known is not None:
+            if known in self.untouched and (old := self.store.item(known)) is not None:
+                after = renewed(old, item, now)
+                return self._claim(Verdict(CHANGED, known, f"{print_}:{fingerprint(after)}", after))
+            return self._claim(_conflict(item, known, print_))
+        alike = self._free(self.by_near.get(near(item)))
+        if alike is not None and (old := self.store.item(alike)) is not None and not _has_other_source(old, item):
+            return self._claim(self._alike(old, item, print_))
+        return Verdict(NEW, item.id, print_, item)
+
+    def _alike(self, old: Item, item: Item, print_: str) -> Verdict:
+        if secret_of(old) != secret_of(item):
+            return _conflict(item, old.id, print_)
+        if is_within(item, old):
+            return Verdict(SAME, old.id, print_)
+        return Verdict(NEW, item.id, print_, item)
+
+    def _by_source(self, item: Item) -> str | None:
+        source = item.provenance
+        if source is None or not source.source_id:
+            return None
+        ids = self.by_source.get((source.format, source.source_id), [])
+        return self._free(ids) if len(ids) == 1 else None
+
+    def _free(self, ids: list[str] | None) -> str | None:
+        return next((one for one in ids or () if one not in self.claimed), None)
+
+    def _claim(self, verdict: Verdict) -> Verdict:
+        if verdict.kind != CONFLICT:
+            self.claimed.add(verdict.id)
+        return verdict
+
+
+def _conflict(item: Item, other: str, print_: str) -> Verdict:
+    return Verdict(CONFLICT, item.id, print_, msgspec.structs.replace(item, conflict=other))
+
+
+def _has_other_source(old: Item, item: Item) -> bool:
+    """Whether both come from one product that gives ids: then they are two items, however alike."""
+    a, b = old.provenance, item.provenance
+    return bool(a and b and a.format == b.format and a.source_id and b.source_id)
+
+
+def near(item: Item) -> Near:
+    """Return what two records of one account have in common."""
+    auth = find(item, BasicAuth)
+    user = auth.username.text if auth is not None and auth.username is not None else ""
+    return display_title(item), user, item.urls[0].url if item.urls else ""
+
+
+def secret_of(item: Item) -> str:
+    """Return the item's password in clear, "" where it has none."""
+    auth = find(item, BasicAuth)
+    return auth.password.text if auth is not None and auth.password is not None else ""
+
+
+def is_within(item: Item, other: Item) -> bool:
+    """Whether everything the item says is said by the other too, folder included."""
+    mine, others = _texts(item), _texts(other)
+    return not mine - others and set(item.collections) <= set(other.collections)
+
+
+def _texts(item: Item) -> Counter[str]:
+    return held(encode(msgspec.structs.replace(item, provenance=None)))[0]
+
+
+def renewed(old: Item, item: Item, now: Instant) -> Item:
+    """Return the incoming item in the old one's place, a replaced password kept in its history."""
+    history = item.history
+    password = secret_of(old)
+    if password and password != secret_of(item) and all(p.value.reveal() != password for p in history):
+        auth = find(old, BasicAuth)
+        history = (Past(value=auth.password.value, at=now), *history)
+    history = (*history, *(p for p in old.history if p not in history))
+    return msgspec.structs.replace(item, id=old.id, history=history)

@@ -1,0 +1,282 @@
+"""A migration: read, judge, write, prove, in one transaction; and the proof again later.
+
+Killed at any moment, the vault is as before or as after: nothing is committed before the proof holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from migrate import catalog, merge
+from migrate.adapter import Parsed
+from migrate.folding import Folding
+from migrate.ledger import Ledger
+from migrate.proof import Finding, Places, Proof, Tie, hash_of, named_members, prove, prove_frame
+from migrate.reading import items_of, reread
+from migrate.source import Source
+from vault.canonical import decode_item, many
+from vault.errors import UndeclaredLoss
+from vault.model import Item, ItemReference, kind_of
+from vault.moment import Instant
+from vault.store import Run, Store
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a migration did, or would do."""
+
+    run: str
+    format: str
+    ledger: Ledger
+    items: Counter[str] = field(default_factory=Counter)  # verdict -> items
+    kinds: Counter[str] = field(default_factory=Counter)  # login, card, ... -> items
+    conflicts: list[tuple[str, str]] = field(default_factory=list)  # (new item, the one it differs from)
+    proof: Proof = field(default_factory=Proof)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers as ``--json`` gives them and the run keeps them."""
+        items = {kind: self.items[kind] for kind in (merge.NEW, merge.SAME, merge.CHANGED, merge.CONFLICT)}
+        return {
+            "run": self.run,
+            "format": self.format,
+            "items": {**items, "quarantined": len(self.ledger.quarantine)},
+            "values": self.ledger.values(),
+            "proven": self.proof.found,
+        }
+
+
+class _TakeBack(Exception):
+    """Ends a dry run: everything was done, nothing is kept."""
+
+
+Advance = Callable[[int], None]
+
+
+def migrate(
+    store: Store,
+    source: Source,
+    *,
+    run: str,
+    now: Instant,
+    into: tuple[str, ...] = (),
+    dry_run: bool = False,
+    advance: Advance = lambda _: None,
+) -> Outcome:
+    """Move a source into the vault and prove it, or change nothing.
+
+    ``advance`` is told of every record twice, once when it is read and once when it is proven. Raises
+    ``UndeclaredLoss`` where the proof fails; then, and after any other error, the vault is as it was.
+    """
+    outcome = Outcome(run, source.format, source.ledger)
+    digest = hashlib.sha256(source.data if source.archive is None else source.archive.data).hexdigest()
+    try:
+        with many(), store.transaction():
+            store.begin_run(Run(run, source.format, source.name, digest, now, options=source.options))
+            with store.recording(run):
+                mover = _Mover(store, source, outcome, run, now, into, advance)
+                mover.move()
+            outcome.proof = _proof(store, source, mover.ties, mover.aside, advance)
+            _check(outcome)
+            store.end_run(run, outcome.summary())
+            if dry_run:
+                raise _TakeBack
+    except _TakeBack:
+        pass
+    return outcome
+
+
+def _check(outcome: Outcome) -> None:
+    values = outcome.ledger.values()
+    if outcome.proof.holds and values["arrived"] >= 0:
+        return
+    first = outcome.proof.findings[0] if outcome.proof.findings else None
+    where = f": the first at {first.place or 'the frame'}, {first.kind} {first.path}" if first else ""
+    raise UndeclaredLoss(
+        f"{len(outcome.proof.findings)} values of the source could not be found again in the vault{where}",
+        hint="nothing was written; this is a defect of Keyferry, please report the format and the path named here",
+    )
+
+
+@dataclass(slots=True)
+class _Mover:
+    """One run while it writes."""
+
+    store: Store
+    source: Source
+    outcome: Outcome
+    run: str
+    now: Instant
+    into: tuple[str, ...]
+    advance: Advance
+    ties: dict[str, tuple[str, str]] = field(default_factory=dict)  # place -> (item, fingerprint)
+    aside: set[str] = field(default_factory=set)
+    renamed: dict[str, str] = field(default_factory=dict)  # incoming item id -> the id it has in the vault
+    linking: list[str] = field(default_factory=list)  # items that refer to others
+
+    def move(self) -> None:
+        """Write items, folders, documents, extras, arrivals and quarantine."""
+        parsed = catalog.parse(self.source)
+        folding = Folding(self.store, self.source, self.into)
+        known = merge.Known.of(self.store)
+        self.store.put_many(self._incoming(parsed, folding, known), self.now)
+        folding.finish()
+        self._relink()
+        for name, member in self.source.documents.items():
+            if not self.store.has_document(name):
+                self.store.put_document(self.source.archive.read(member))
+        if parsed.extras:
+            before = self.store.extras().get(self.source.format, {})
+            self.store.set_extras(self.source.format, {**before, **parsed.extras})
+        self.store.add_arrivals(self.run, ((place, item, mark) for place, (item, mark) in self.ties.items()))
+        for one in self.source.ledger.quarantine:
+            self.aside.add(one.place)
+            self.store.add_quarantine(self.run, one.place, f"{one.reason} (line {one.line})", one.raw)
+
+    def _incoming(self, parsed: Parsed, folding: Folding, known: merge.Known) -> Iterator[Item]:
+        for record, item in items_of(self.source, parsed):
+            self.advance(1)
+            if item is None:
+                continue
+            verdict = known.judge(self._placed(item, folding), self.now)
+            self.outcome.items[verdict.kind] += 1
+            self.outcome.kinds[kind_of(item)] += 1
+            self.ties[record.place] = verdict.id, verdict.fingerprint
+            if verdict.id != item.id:
+                self.renamed[item.id] = verdict.id
+            if verdict.item is None:
+                continue
+            if verdict.item.conflict is not None:
+                self.outcome.conflicts.append((verdict.item.id, verdict.item.conflict))
+            if any(type(c) is ItemReference for c in verdict.item.credentials):
+                self.linking.append(verdict.id)
+            yield verdict.item
+
+    def _placed(self, item: Item, folding: Folding) -> Item:
+        """Return the item with the vault's own folder ids."""
+        collections = folding.folders_of(item)
+        return item if collections == item.collections else msgspec.structs.replace(item, collections=collections)
+
+    def _relink(self) -> None:
+        """Point links at the items that were in the vault already."""
+        if not self.renamed:
+            return
+        for own_id in self.linking:
+            item = self.store.item(own_id)
+            if item is None:
+                continue
+            linked = tuple(
+                msgspec.structs.replace(c, reference=self.renamed.get(c.reference, c.reference))
+                if isinstance(c, ItemReference)
+                else c
+                for c in item.credentials
+            )
+            if linked != item.credentials:
+                self.store.put(msgspec.structs.replace(item, credentials=linked), now=self.now)
+
+
+def _proof(
+    store: Store, source: Source, ties: dict[str, tuple[str, str]], aside: set[str], advance: Advance = lambda _: None
+) -> Proof:
+    """Read the bytes again and look for every value in the vault."""
+    again = Source(
+        source.name,
+        source.data,
+        format=source.format,
+        adapter=source.adapter,
+        options=source.options,
+        key=source.key,
+        archive=source.archive,
+    )
+    frame, records = reread(again)
+    places = Places.of(store.collections())
+    adapter = again.adapter
+    shape = adapter.shape if adapter else {}
+
+    def stream() -> Iterator[tuple[str, Any]]:
+        for record in records:
+            advance(1)
+            if record.place not in aside:
+                yield record.place, record.data
+
+    extras = store.extras().get(source.format, {})
+    proof = prove(stream(), shape, lambda place: _tie(store, ties.get(place)), places, _attachments(store, again))
+    around = prove_frame(frame, adapter.frame if adapter else {}, places, extras)
+    proof.values += around.values
+    proof.found += around.found
+    proof.findings += around.findings
+    return proof
+
+
+def _tie(store: Store, tie: tuple[str, str] | None) -> Tie | None:
+    """Return the stored row a record is tied to, and how it arrived if it was edited since."""
+    if tie is None:
+        return None
+    own_id, mark = tie
+    row = store.row(own_id)
+    if row is None or not mark:
+        return Tie(own_id, row)
+    if merge.fingerprint(decode_item(row)) in mark.split(":"):
+        return Tie(own_id, row)
+    for _, body in store.past(own_id):
+        if merge.fingerprint(decode_item(body)) in mark.split(":"):
+            return Tie(own_id, row, body)
+    return Tie(own_id, row)
+
+
+def _attachments(store: Store, source: Source) -> Callable[[Any], list[str]]:
+    """Return a function giving the hashes of the files a record names, as the container holds them now."""
+    if source.archive is None or source.adapter is None or not source.adapter.attachments:
+        return lambda _: []
+    find = named_members(source.adapter.attachments)
+    members = frozenset(source.archive.names)
+
+    def hashes(data: Any) -> list[str]:
+        return [_stored_as(store, source.archive.read(member)) for member in find(data) if member in members]
+
+    return hashes
+
+
+def _stored_as(store: Store, content: bytes) -> str:
+    """Return the hash of a file, or a text nothing holds where the vault has other bytes under that name."""
+    name = hash_of(content)
+    return name if store.document(name) == content else f"{name} is not in the vault"
+
+
+@dataclass(slots=True)
+class Verification:
+    """The proof again, some time after the run."""
+
+    run: Run
+    proof: Proof
+    titles: dict[str, str] = field(default_factory=dict)  # item -> title
+
+    @property
+    def missing(self) -> list[Finding]:
+        """What is gone."""
+        return [f for f in self.proof.findings if f.kind in ("missing", "doubled")]
+
+    @property
+    def edited(self) -> list[Finding]:
+        """What was changed or deleted since, and is still in history or trash."""
+        return [f for f in self.proof.findings if f.kind in ("edited", "trashed")]
+
+
+def verify(store: Store, source: Source, run: Run, advance: Advance = lambda _: None) -> Verification:
+    """Compare a source with the vault as it is now, by the ties of the run that brought it."""
+    with many():
+        ties = {a.place: (a.item_id, a.fingerprint) for a in store.arrivals(run.id)}
+        aside = {q.place for q in store.quarantined(run.id)}
+        proof = _proof(store, source, ties, aside, advance)
+    found = Verification(run, proof)
+    from vault.views import display_title
+
+    for one in proof.findings:
+        item = store.item(one.item) if one.item else None
+        found.titles[one.item] = display_title(item) if item else "(gone)"
+    return found

@@ -1,0 +1,284 @@
+"""The second opinion: every value of the file's bytes, looked for again in the items as the vault holds them.
+
+An independent path. It starts from bytes, reads them with readers that know no product, and compares *per record*: each
+record is tied to one item, and its values, folder and attachments must be in that item's stored row. A changed value is
+proven by running its rule again, forward. It shares no code with the adapters; of them it knows only data: where records
+stand, what is structure, which rule changes what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import urlsafe_b64encode
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from migrate.rules import RULES
+from migrate.shape import Changed, Codes, leaves, text_of
+from vault.model import Collection, paths_of
+
+_ROW = msgspec.json.Decoder(float_hook=Decimal)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+# Members of our rows that say what something is. Below the RAW ones everything is somebody's value.
+_STRUCTURE = frozenset({"fieldType", "original", "type", "kind", "match", "run", "format", "conflict", "field"})
+_RAW = frozenset({"extra", "raw", "parameters", "fido2Extensions", "certificate"})
+_OURS = frozenset({"id", "collections"})  # of an item
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One value that is not where it must be."""
+
+    place: str  # record of the source
+    item: str  # id, "" where the record is tied to none
+    path: str  # of the value in the record
+    kind: str = "missing"  # missing, doubled, edited, trashed
+
+
+@dataclass(slots=True)
+class Proof:
+    """The result: how many values were looked for, and every one that was not found."""
+
+    values: int = 0
+    found: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is there."""
+        return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """What a record became: the item's stored row, and the row as it arrived where it was edited since."""
+
+    item: str
+    row: bytes | None
+    arrived: bytes | None = None
+
+
+@dataclass(slots=True)
+class Places:
+    """What the vault says about folders: all texts of each collection, by id."""
+
+    texts: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, collections: tuple[Collection, ...]) -> Places:
+        """Collect titles, source ids, source names and full paths."""
+        paths = paths_of(collections)
+        made = {}
+        for one in collections:
+            found: list[str] = [one.title, *one.aliases, *paths[one.id], "/".join(paths[one.id])]
+            _held(msgspec.to_builtins(one.extra), found, raw=True)
+            found += [text for text in (one.subtitle, one.icon, one.color, one.creation_at, one.modified_at) if text]
+            made[one.id] = frozenset(found)
+        return cls(made)
+
+
+def held(row: bytes) -> tuple[Counter[str], tuple[str, ...]]:
+    """Return every text an item's row holds, as often as it holds it, and the ids of its collections."""
+    item = _ROW.decode(row)
+    found: list[str] = []
+    for name, value in item.items():
+        if name not in _OURS and name not in _STRUCTURE:
+            _held(value, found, raw=name in _RAW)
+    return Counter(found), tuple(item.get("collections", ()))
+
+
+def _held(node: Any, found: list[str], *, raw: bool = False) -> None:
+    if isinstance(node, str):
+        if node:
+            found.append(node)
+    elif isinstance(node, dict):
+        if raw:
+            for value in node.values():
+                _held(value, found, raw=True)
+        elif "source" in node and node.get("type") == "totp":  # the code's own text; the rest is read out of it
+            for name in ("source", "label", "extra"):
+                _held(node.get(name), found, raw=name == "extra")
+        else:
+            for name, value in node.items():
+                if name not in _STRUCTURE:
+                    _held(value, found, raw=name in _RAW)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _held(value, found, raw=raw)
+    elif node is not None and node is not True and node is not False:
+        found.append(text_of(node))
+
+
+def wanted(node: Any, shape: Any, plain: list[str], changed: list[tuple[str, ...]], parent: Any = None) -> None:
+    """Collect what a record's values must be found as: texts as they are, and what rules make of the others."""
+    if isinstance(node, dict):
+        below = shape if isinstance(shape, Mapping) else None
+        every = below.get("*") if below is not None else None
+        for key, value in node.items():
+            wanted(value, below.get(key, every) if below is not None else None, plain, changed, node)
+        return
+    if isinstance(node, list):
+        below = shape.get("*") if isinstance(shape, Mapping) else None
+        for value in node:
+            wanted(value, below, plain, changed, node)
+        return
+    if node is None or node is True or node is False or node == "":
+        return
+    if isinstance(shape, Codes) and node in shape.values:
+        return
+    text = text_of(node)
+    if isinstance(shape, Changed):
+        expected = RULES[shape.rule](node, parent)
+        if expected is not None and expected != (text,):
+            changed.append(expected)
+            return
+    plain.append(text)
+
+
+def prove(
+    records: Iterable[tuple[str, Any]],
+    shape: Any,
+    ties: Callable[[str], Tie | None],
+    places: Places,
+    attachments: Callable[[Any], list[str]] = lambda _: [],
+) -> Proof:
+    """Compare every record with the item it is tied to.
+
+    ``records`` are (place, data) straight from the bytes; ``attachments`` gives the hashes of the files a record names.
+    """
+    proof = Proof()
+    for place, data in records:
+        plain: list[str] = []
+        changed: list[tuple[str, ...]] = []
+        wanted(data, shape, plain, changed)
+        plain += attachments(data)
+        proof.values += len(plain) + len(changed)
+        tie = ties(place)
+        if tie is None or tie.row is None:
+            in_folder = frozenset() if tie else _everywhere(places)
+            _none(proof, place, tie, plain, changed, in_folder)
+            continue
+        found = _compare(place, tie, data, shape, plain, changed, places)
+        proof.found += len(plain) + len(changed) - len(found)
+        proof.findings += found
+    return proof
+
+
+def _everywhere(places: Places) -> frozenset[str]:
+    return frozenset().union(*places.texts.values()) if places.texts else frozenset()
+
+
+def _none(
+    proof: Proof, place: str, tie: Tie | None, plain: list[str], changed: list[tuple[str, ...]], texts: frozenset[str]
+) -> None:
+    """A record without an item: fine if folders hold all it says (a folder marker), else everything is missing."""
+    if tie is None and all(text in texts for text in plain) and not changed:
+        proof.found += len(plain)
+        return
+    proof.findings.append(Finding(place, tie.item if tie else "", "the whole record"))
+
+
+def _compare(
+    place: str,
+    tie: Tie,
+    data: Any,
+    shape: Any,
+    plain: list[str],
+    changed: list[tuple[str, ...]],
+    places: Places,
+) -> list[Finding]:
+    row = tie.arrived if tie.arrived is not None else tie.row
+    if row is None:
+        return []
+    has, folders = held(row)
+    need = Counter(plain)
+    short = need - has
+    where = [places.texts.get(folder, frozenset()) for folder in folders]
+    lost = [text for text in short if not any(text in texts for texts in where)]
+    broken = [e for e in changed if not all(t in has or any(t in texts for texts in where) for t in e)]
+    findings = []
+    if lost or broken:
+        findings = [Finding(place, tie.item, path) for path in _paths(data, shape, set(lost), set(broken))]
+    excused = {text for expected in changed for text in expected}
+    twice = [text for text, n in (has - need).items() if text in need and text not in excused]
+    findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, shape, set(twice), set())]
+    if not findings and tie.arrived is not None and tie.row is not None:
+        findings = _since(place, tie, data, shape, has, folders)
+    return findings
+
+
+def _since(
+    place: str, tie: Tie, data: Any, shape: Any, arrived: Counter[str], folders: tuple[str, ...]
+) -> list[Finding]:
+    """Name what was edited after the arrival; the old values are still in the item's past versions."""
+    now = _ROW.decode(tie.row or b"{}")
+    if now.get("trashed") and not _ROW.decode(tie.arrived or b"{}").get("trashed"):
+        return [Finding(place, tie.item, "the whole record", "trashed")]
+    old_history = _ROW.decode(tie.arrived or b"{}").get("history", [])
+    now["history"] = [entry for entry in now.get("history", []) if entry in old_history]
+    has, now_folders = held(_ENCODER.encode(now))
+    gone = set(arrived - has)
+    paths = list(_paths(data, shape, gone, set()))
+    if set(folders) - set(now_folders):
+        paths.append("its folder")
+    if gone and not paths:
+        paths = ["a value changed on arrival"]
+    return [Finding(place, tie.item, path, "edited") for path in paths]
+
+
+def _paths(data: Any, shape: Any, texts: set[str], expected: set[tuple[str, ...]]) -> Iterator[str]:
+    """Yield where in the record the texts stand; each text once."""
+    if not texts and not expected:
+        return
+    for leaf in leaves(data, shape):
+        if leaf.rule is None and leaf.text in texts:
+            texts.discard(leaf.text)
+            yield leaf.path
+        elif leaf.rule is not None and leaf.expected in expected:
+            yield leaf.path
+    yield from ("an attachment" for _ in texts)
+
+
+def prove_frame(frame: Any, shape: Any, places: Places, extras: Any, rows: Iterable[str] = ()) -> Proof:
+    """Look for every value that stands outside the records: in any folder, or in what the format said beside its items."""
+    texts: list[str] = list(rows)
+    _held(extras, texts, raw=True)
+    has = _everywhere(places) | frozenset(texts)
+    proof = Proof()
+    for leaf in leaves(frame, shape):
+        proof.values += 1
+        if all(text in has for text in leaf.expected or (leaf.text,)):
+            proof.found += 1
+        else:
+            proof.findings.append(Finding("", "", leaf.path))
+    return proof
+
+
+def named_members(template: str) -> Callable[[Any], Iterator[str]]:
+    """Return a function that finds the container members a record names: objects with all keys of the template."""
+    keys = re.findall(r"\{(\w+)\}", template)
+
+    def find(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            if keys and all(isinstance(node.get(key), str) and node[key] for key in keys):
+                yield template.format(**{key: node[key] for key in keys})
+            for value in node.values():
+                yield from find(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from find(value)
+
+    return find
+
+
+def hash_of(data: bytes) -> str:
+    """Return a document's name: base64url SHA-256 without padding."""
+    return urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
