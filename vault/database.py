@@ -59,6 +59,7 @@ class Database:
 
         Raises ``VaultExists``, ``CannotWrite``, ``DiskFull``.
         """
+        _check_key(key)
         if os.path.lexists(path):
             raise VaultExists(f"there is a file already at {path}")
         beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
@@ -73,7 +74,8 @@ class Database:
             raise _os_failure(error, path) from None
         finally:
             for suffix in ("", "-journal", "-wal", "-shm"):
-                beside.with_name(beside.name + suffix).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    beside.with_name(beside.name + suffix).unlink()
         return cls.open(path, key)
 
     @classmethod
@@ -238,7 +240,6 @@ def _settle(connection: Any) -> None:
 
 
 def _fill(beside: Path, path: Path, key: bytes) -> None:
-    _check_key(key)
     connection = _connect(f"{beside.resolve().as_uri()}?mode=rw", key)
     try:
         _settle(connection)
