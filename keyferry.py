@@ -139,11 +139,24 @@ def _invoke(arguments: list[str]) -> int:
     if "_KEYFERRY_COMPLETE" in os.environ:
         door.main(arguments, "keyferry")
     try:
-        with door.make_context("keyferry", list(arguments)) as context:
+        with door.make_context("keyferry", _shared_last(arguments)) as context:
             door.invoke(context)
     except click.exceptions.Exit as ending:
         return ending.exit_code
     return 0
+
+
+def _shared_last(arguments: list[str]) -> list[str]:
+    """Return the arguments with ``--home``, ``--json`` and ``--yes`` moved from before the command to its end."""
+    rest, shared = list(arguments), []
+    while rest and (rest[0] in ("--json", "--yes", "--home") or rest[0].startswith("--home=")):
+        count = 2 if rest[0] == "--home" else 1
+        shared += rest[:count]
+        del rest[:count]
+    if not rest or rest[0].startswith("-"):
+        return list(arguments)
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], *shared, *rest[end:]]
 
 
 def _wants_json(arguments: list[str]) -> bool:
