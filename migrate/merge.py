@@ -90,7 +90,7 @@ class Known:
                 after = renewed(old, item, now)
                 return self._claim(Verdict(CHANGED, known, f"{print_}:{fingerprint(after)}", after))
             return self._claim(_conflict(item, known, print_))
-        alike = self._free(self.by_near.get(near(item)))
+        alike = self._free(self.by_near.get(near(item))) if self.by_near else None
         if alike is not None and (old := self.store.item(alike)) is not None and not _has_other_source(old, item):
             return self._claim(self._alike(old, item, print_))
         return Verdict(NEW, item.id, print_, item)

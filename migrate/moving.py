@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +81,8 @@ def migrate(
             with store.recording(run):
                 mover = _Mover(store, source, outcome, run, now, into, advance)
                 mover.move()
-            outcome.proof = _proof(store, source, mover.ties, mover.aside, advance)
+            fresh = {place: (own_id, "" if own_id in mover.written else mark) for place, (own_id, mark) in mover.ties.items()}
+            outcome.proof = _proof(store, source, fresh, mover.aside, advance)
             _check(outcome)
             store.end_run(run, outcome.summary())
             if dry_run:
@@ -118,6 +119,7 @@ class _Mover:
     aside: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)  # incoming item id -> the id it has in the vault
     linking: list[str] = field(default_factory=list)  # items that refer to others
+    written: set[str] = field(default_factory=set)
 
     def move(self) -> None:
         """Write items, folders, documents, extras, arrivals and quarantine."""
@@ -151,6 +153,7 @@ class _Mover:
                 self.renamed[item.id] = verdict.id
             if verdict.item is None:
                 continue
+            self.written.add(verdict.id)
             if verdict.item.conflict is not None:
                 self.outcome.conflicts.append((verdict.item.id, verdict.item.conflict))
             if any(type(c) is ItemReference for c in verdict.item.credentials):
@@ -184,15 +187,7 @@ def _proof(
     store: Store, source: Source, ties: dict[str, tuple[str, str]], aside: set[str], advance: Advance = lambda _: None
 ) -> Proof:
     """Read the bytes again and look for every value in the vault."""
-    again = Source(
-        source.name,
-        source.data,
-        format=source.format,
-        adapter=source.adapter,
-        options=source.options,
-        key=source.key,
-        archive=source.archive,
-    )
+    again = source.again()
     frame, records = reread(again)
     places = Places.of(store.collections())
     adapter = again.adapter
@@ -204,8 +199,13 @@ def _proof(
             if record.place not in aside:
                 yield record.place, record.data
 
+    def tied(batch: Sequence[str]) -> dict[str, Tie]:
+        known = {place: ties[place] for place in batch if place in ties}
+        rows = store.rows_of([own_id for own_id, _ in known.values()])
+        return {place: _tie(store, own_id, rows.get(own_id), mark) for place, (own_id, mark) in known.items()}
+
     extras = store.extras().get(source.format, {})
-    proof = prove(stream(), shape, lambda place: _tie(store, ties.get(place)), places, _attachments(store, again))
+    proof = prove(stream(), shape, tied, places, _attachments(store, again))
     around = prove_frame(frame, adapter.frame if adapter else {}, places, extras)
     proof.values += around.values
     proof.found += around.found
@@ -213,18 +213,18 @@ def _proof(
     return proof
 
 
-def _tie(store: Store, tie: tuple[str, str] | None) -> Tie | None:
-    """Return the stored row a record is tied to, and how it arrived if it was edited since."""
-    if tie is None:
-        return None
-    own_id, mark = tie
-    row = store.row(own_id)
+def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
+    """Return the stored row a record is tied to, and how it arrived if it was edited since.
+
+    Without a mark the row was written by this very run.
+    """
     if row is None or not mark:
         return Tie(own_id, row)
-    if merge.fingerprint(decode_item(row)) in mark.split(":"):
+    marks = mark.split(":")
+    if merge.fingerprint(decode_item(row)) in marks:
         return Tie(own_id, row)
     for _, body in store.past(own_id):
-        if merge.fingerprint(decode_item(body)) in mark.split(":"):
+        if merge.fingerprint(decode_item(body)) in marks:
             return Tie(own_id, row, body)
     return Tie(own_id, row)
 

@@ -12,15 +12,16 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from migrate.rules import RULES
-from migrate.shape import Changed, Codes, leaves, text_of
+from migrate.shape import Changed, Codes, is_leaf, leaves, text_of
 from vault.model import Collection, paths_of
 
 _ROW = msgspec.json.Decoder(float_hook=Decimal)
@@ -29,6 +30,7 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 # Members of our rows that say what something is. Below the RAW ones everything is somebody's value.
 _STRUCTURE = frozenset({"fieldType", "original", "type", "kind", "match", "run", "format", "conflict", "field"})
 _RAW = frozenset({"extra", "raw", "parameters", "fido2Extensions", "certificate"})
+_BATCH = 500  # records whose items are fetched together
 _OURS = frozenset({"id", "collections"})  # of an item
 
 
@@ -95,21 +97,22 @@ def held(row: bytes) -> tuple[Counter[str], tuple[str, ...]]:
 
 
 def _held(node: Any, found: list[str], *, raw: bool = False) -> None:
-    if isinstance(node, str):
+    kind = type(node)
+    if kind is str:
         if node:
             found.append(node)
-    elif isinstance(node, dict):
-        if raw:
-            for value in node.values():
-                _held(value, found, raw=True)
-        elif "source" in node and node.get("type") == "totp":  # the code's own text; the rest is read out of it
-            for name in ("source", "label", "extra"):
-                _held(node.get(name), found, raw=name == "extra")
-        else:
-            for name, value in node.items():
-                if name not in _STRUCTURE:
-                    _held(value, found, raw=name in _RAW)
-    elif isinstance(node, (list, tuple)):
+    elif kind is dict:
+        if not raw and "source" in node and node.get("type") == "totp":
+            # the code's own text; the other members are read out of it
+            node = {name: node[name] for name in ("source", "label", "extra") if name in node}
+        for name, value in node.items():
+            if raw or name not in _STRUCTURE:
+                if type(value) is str:
+                    if value:
+                        found.append(value)
+                else:
+                    _held(value, found, raw=raw or name in _RAW)
+    elif kind is list or kind is tuple:
         for value in node:
             _held(value, found, raw=raw)
     elif node is not None and node is not True and node is not False:
@@ -118,34 +121,35 @@ def _held(node: Any, found: list[str], *, raw: bool = False) -> None:
 
 def wanted(node: Any, shape: Any, plain: list[str], changed: list[tuple[str, ...]], parent: Any = None) -> None:
     """Collect what a record's values must be found as: texts as they are, and what rules make of the others."""
-    if isinstance(node, dict):
-        below = shape if isinstance(shape, Mapping) else None
-        every = below.get("*") if below is not None else None
+    kind = type(node)
+    if kind is dict:
+        shaped = type(shape) is dict
+        every = shape.get("*") if shaped else None
         for key, value in node.items():
-            wanted(value, below.get(key, every) if below is not None else None, plain, changed, node)
-        return
-    if isinstance(node, list):
-        below = shape.get("*") if isinstance(shape, Mapping) else None
+            below = shape.get(key, every) if shaped else None
+            if below is None and type(value) is str:
+                if value:
+                    plain.append(value)
+            elif value is not None:
+                wanted(value, below, plain, changed, node)
+    elif kind is list:
+        below = shape.get("*") if type(shape) is dict else None
         for value in node:
             wanted(value, below, plain, changed, node)
-        return
-    if node is None or node is True or node is False or node == "":
-        return
-    if isinstance(shape, Codes) and node in shape.values:
-        return
-    text = text_of(node)
-    if isinstance(shape, Changed):
-        expected = RULES[shape.rule](node, parent)
-        if expected is not None and expected != (text,):
-            changed.append(expected)
-            return
-    plain.append(text)
+    elif is_leaf(node) and not (type(shape) is Codes and node in shape.values):
+        text = text_of(node)
+        if type(shape) is Changed:
+            expected = RULES[shape.rule](node, parent)
+            if expected is not None and expected != (text,):
+                changed.append(expected)
+                return
+        plain.append(text)
 
 
 def prove(
     records: Iterable[tuple[str, Any]],
     shape: Any,
-    ties: Callable[[str], Tie | None],
+    ties: Callable[[Sequence[str]], Mapping[str, Tie]],
     places: Places,
     attachments: Callable[[Any], list[str]] = lambda _: [],
 ) -> Proof:
@@ -154,35 +158,46 @@ def prove(
     ``records`` are (place, data) straight from the bytes; ``attachments`` gives the hashes of the files a record names.
     """
     proof = Proof()
-    for place, data in records:
-        plain: list[str] = []
-        changed: list[tuple[str, ...]] = []
-        wanted(data, shape, plain, changed)
-        plain += attachments(data)
-        proof.values += len(plain) + len(changed)
-        tie = ties(place)
-        if tie is None or tie.row is None:
-            in_folder = frozenset() if tie else _everywhere(places)
-            _none(proof, place, tie, plain, changed, in_folder)
-            continue
-        found = _compare(place, tie, data, shape, plain, changed, places)
-        proof.found += len(plain) + len(changed) - len(found)
-        proof.findings += found
+    for batch in _batches(records):
+        tied = ties([place for place, _ in batch])
+        for place, data in batch:
+            plain: list[str] = []
+            changed: list[tuple[str, ...]] = []
+            wanted(data, shape, plain, changed)
+            plain += attachments(data)
+            proof.values += len(plain) + len(changed)
+            found = _judge(place, tied.get(place), data, shape, plain, changed, places)
+            proof.found += max(0, len(plain) + len(changed) - len(found))
+            proof.findings += found
     return proof
+
+
+def _batches(records: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    stream = iter(records)
+    while batch := list(islice(stream, _BATCH)):
+        yield batch
+
+
+def _judge(
+    place: str,
+    tie: Tie | None,
+    data: Any,
+    shape: Any,
+    plain: list[str],
+    changed: list[tuple[str, ...]],
+    places: Places,
+) -> list[Finding]:
+    if tie is not None and tie.row is not None:
+        return _compare(place, tie, data, shape, plain, changed, places)
+    if tie is None and not changed:
+        texts = _everywhere(places)  # a folder marker is no item: folders must hold all it says
+        if all(text in texts for text in plain):
+            return []
+    return [Finding(place, tie.item if tie else "", "the whole record")]
 
 
 def _everywhere(places: Places) -> frozenset[str]:
     return frozenset().union(*places.texts.values()) if places.texts else frozenset()
-
-
-def _none(
-    proof: Proof, place: str, tie: Tie | None, plain: list[str], changed: list[tuple[str, ...]], texts: frozenset[str]
-) -> None:
-    """A record without an item: fine if folders hold all it says (a folder marker), else everything is missing."""
-    if tie is None and all(text in texts for text in plain) and not changed:
-        proof.found += len(plain)
-        return
-    proof.findings.append(Finding(place, tie.item if tie else "", "the whole record"))
 
 
 def _compare(

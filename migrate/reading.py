@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from migrate.adapter import Parsed
 from migrate.ledger import Quarantined
+from migrate.lines import entries
 from migrate.records import Cut, DuplicateKey, Pattern, cut, line_of, read_json
 from migrate.shape import count, spell_surrogates
 from migrate.source import Record, Source
@@ -25,7 +29,7 @@ def json_records(source: Source, pattern: Pattern, data: bytes, name: str) -> tu
 
 def _records(source: Source, data: bytes, cuts: Iterator[Cut]) -> Iterator[Record]:
     for one in cuts:
-        value = read_record(one.raw)
+        value = _reread(one.raw) if source.is_reread else read_record(one.raw)
         if isinstance(value, dict):
             yield Record(source, one.place, value, one.raw, offset=one.offset)
         elif value is None:
@@ -35,6 +39,18 @@ def _records(source: Source, data: bytes, cuts: Iterator[Cut]) -> Iterator[Recor
             aside = Quarantined(one.place, value, one.raw, line, column)
             source.ledger.total += aside.values
             source.ledger.set_aside(aside)
+
+
+_FAST = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def _reread(raw: bytes) -> dict[str, Any] | str | None:
+    """Return a record read by another JSON reader than the first time, where that one takes it."""
+    try:
+        value = _FAST.decode(raw)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return read_record(raw)
+    return value if isinstance(value, dict) else read_record(raw)
 
 
 def read_record(raw: bytes) -> dict[str, Any] | str | None:
@@ -78,10 +94,9 @@ def set_aside(source: Source, record: Record, reason: str) -> None:
 
 
 def text_lines(source: Source) -> Iterator[Record]:
-    """Yield each non-blank line of a text as a record of one value."""
-    for number, line in enumerate(source.data.decode("utf-8").splitlines(), 1):
-        if line.strip():
-            yield Record(source, f"line {number}", {"line": line}, line.encode(), line=number)
+    """Yield each entry of a plain list as a record of one value."""
+    for entry in entries(source.data):
+        yield Record(source, entry.place, {"line": entry.text}, entry.text.encode(), line=entry.line)
 
 
 def reread(source: Source) -> tuple[Any, Iterator[Record]]:

@@ -7,10 +7,10 @@ values that change on the way in. Everything that is not declared is a plain lea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Union
+from typing import Any
 
 from migrate.rules import RULES
 
@@ -31,7 +31,7 @@ class Changed:
     rule: str
 
 
-Shape = Mapping[str, Union["Codes", "Changed", "Shape"]]
+Shape = dict[str, Any]  # key, or "*" for every other key and list element -> Codes, Changed or Shape
 
 
 def codes(*values: Any) -> Codes:
@@ -71,19 +71,19 @@ def text_of(node: Any) -> str:
 def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None) -> Iterator[Leaf]:
     """Yield each leaf below the node; structure is left out."""
     if isinstance(node, dict):
-        below = shape if isinstance(shape, Mapping) else {}
+        below = shape if isinstance(shape, dict) else {}
         for key, value in node.items():
             yield from leaves(value, below.get(key, below.get("*")), f"{path}.{key}" if path else key, node)
     elif isinstance(node, list):
-        below = shape.get("*") if isinstance(shape, Mapping) else None
+        below = shape.get("*") if isinstance(shape, dict) else None
         for index, value in enumerate(node):
             yield from leaves(value, below, f"{path}[{index}]", node)
     elif is_leaf(node):
         if isinstance(shape, Codes) and node in shape.values:
             return
         if isinstance(shape, Changed):
-            expected = RULES[shape.rule](node, parent)
-            if expected is not None and expected != (text_of(node),):
+            expected = _expected(shape, node, parent)
+            if expected is not None:
                 yield Leaf(path, text_of(node), shape.rule, expected)
                 return
         yield Leaf(path, text_of(node))
@@ -91,37 +91,38 @@ def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None) -> 
 
 def count(node: Any, shape: Any, tally: list[int], parent: Any = None) -> None:
     """Add to ``tally`` [leaves, of these changed, structure] what is below the node."""
-    if isinstance(node, str):
-        if not node:
-            tally[2] += 1
-            return
-    elif isinstance(node, dict):
-        if isinstance(shape, Mapping):
-            any_key = shape.get("*")
-            for key, value in node.items():
-                count(value, shape.get(key, any_key), tally, node)
-        else:
+    kind = type(node)
+    if kind is dict:
+        if type(shape) is not dict:
             for value in node.values():
-                count(value, None, tally, node)
-        return
-    elif isinstance(node, list):
-        below = shape.get("*") if isinstance(shape, Mapping) else None
+                if type(value) is str and value:
+                    tally[0] += 1
+                else:
+                    count(value, None, tally)
+            return
+        every = shape.get("*")
+        for key, value in node.items():
+            below = shape.get(key, every)
+            if below is None and type(value) is str and value:
+                tally[0] += 1
+            else:
+                count(value, below, tally, node)
+    elif kind is list:
+        below = shape.get("*") if type(shape) is dict else None
         for value in node:
             count(value, below, tally, node)
-        return
-    elif node is None or node is True or node is False:
+    elif not is_leaf(node) or (type(shape) is Codes and node in shape.values):
         tally[2] += 1
-        return
-    if shape is not None:
-        if isinstance(shape, Codes):
-            if node in shape.values:
-                tally[2] += 1
-                return
-        elif isinstance(shape, Changed):
-            expected = RULES[shape.rule](node, parent)
-            if expected is not None and expected != (text_of(node),):
-                tally[1] += 1
-    tally[0] += 1
+    else:
+        tally[0] += 1
+        if type(shape) is Changed and _expected(shape, node, parent) is not None:
+            tally[1] += 1
+
+
+def _expected(shape: Changed, node: Any, parent: Any) -> tuple[str, ...] | None:
+    """Return what the rule makes of the value; None where it does not apply or changes nothing."""
+    expected = RULES[shape.rule](node, parent)
+    return None if expected is None or expected == (text_of(node),) else expected
 
 
 def spell_surrogates(node: Any) -> Any:

@@ -29,7 +29,7 @@ class Record:
     def __init__(self, source: Source, place: str, data: Any, raw: bytes, *, offset: int = -1, line: int = 0) -> None:
         self.source, self.place, self.data, self.raw = source, place, data, raw
         self.offset, self.line = offset, line  # whichever the reader knows; the other is worked out when asked for
-        self.values = source.ledger.record(data)
+        self.values = 0 if source.is_reread else source.ledger.record(data)
 
     def rest(self, part: dict[str, Any], path: str = "") -> dict[str, Any]:
         """Return what is left of a part, for ``extra``; each value of it gets a line in the ledger."""
@@ -103,7 +103,22 @@ class Source:
         self.archive = archive  # ZIP containers: migrate.containers.Archive
         self.ledger = Ledger(adapter.shape if adapter else {}, adapter.frame if adapter else {})
         self.folders = Folders(self)
+        self.is_reread = False
         self.documents: dict[str, str] = {}  # document hash -> container member with its bytes
+
+    def again(self) -> Source:
+        """Return the same bytes as a fresh source that only reads: nothing is counted."""
+        made = Source(
+            self.name,
+            self.data,
+            format=self.format,
+            adapter=self.adapter,
+            options=self.options,
+            key=self.key,
+            archive=self.archive,
+        )
+        made.is_reread = True
+        return made
 
     def identify(self, kind: str, name: str) -> str:
         """Return an id for a thing of this source: the same for the same name, unrelated to its content."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from vault import canonical
@@ -60,6 +60,16 @@ def item_rows(db: Database, state: str | None = None) -> Iterator[tuple[str, byt
             return
         last = page[-1][0]
         yield from ((id_, body) for _, id_, body in page)
+
+
+def rows_of(db: Database, ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the stored JSON of several items by id."""
+    found: dict[str, bytes] = {}
+    for at in range(0, len(ids), _BATCH_ROWS):
+        some = ids[at : at + _BATCH_ROWS]
+        marks = ",".join("?" * len(some))
+        found.update(db.all(f"SELECT id, body FROM items WHERE id IN ({marks})", tuple(some)))  # noqa: S608 - only ?
+    return found
 
 
 def put_items(db: Database, items: Iterable[Item], now: Instant) -> None:
