@@ -119,12 +119,12 @@ def door(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run what was typed and leave with its exit code."""
+    _be_quiet()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; what goes wrong is told on standard error, nothing is raised."""
-    _be_quiet()
     prepare_streams()
     try:
         code = _invoke(arguments)
