@@ -1,8 +1,8 @@
 """A key wrapped under a passphrase, and keys derived from a seed.
 
-The wrap is one JSON object (``keyferry-passphrase-1``): Argon2id turns passphrase and salt into a 256-bit key, AES-256-GCM
-wraps the vault key, and all parameters are authenticated. They are bounded *before* Argon2id runs, below against a
-weakened file, above against one that eats the memory. The passphrase is taken in Unicode's form NFC, as UTF-8.
+The wrap is one JSON object (``keyferry-passphrase-1``): Argon2id turns passphrase and salt into a 256-bit key,
+AES-256-GCM wraps the vault key, and all parameters are authenticated. They are bounded *before* Argon2id runs, below
+against a weakened file, above against one that eats the memory. The passphrase is taken in Unicode's form NFC.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def wrap(key: bytes, passphrase: str, vault_id: str) -> bytes:
     """Return the vault key wrapped under the passphrase, as the bytes of a file."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    head = {
+    head: dict[str, Any] = {
         "format": WRAP_FORMAT,
         "vault": vault_id,
         "memory_kib": MEMORY_KIB,

@@ -53,7 +53,7 @@ def read_bundle(data: bytes) -> Bundle:
     parts = crypto.unpacked(data)
     if len(parts) != 6 or parts[0] != NAMESPACE:
         raise ValueError("not a device's bundle")
-    name, ed25519, rsa, x25519, mlkem768, age = parts
+    _, ed25519, rsa, x25519, mlkem768, age = parts
     if len(ed25519) != 32 or len(x25519) != 32 or len(mlkem768) not in (0, 1184):
         raise ValueError("a key of the device has the wrong length")
     try:

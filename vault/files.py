@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,7 +184,7 @@ def _claim(beside: Path, path: Path) -> None:
     os.replace(beside, path)
 
 
-if os.name == "nt":  # pragma: no cover
+if sys.platform == "win32":
 
     def _lock(handle: int) -> None:
         import msvcrt

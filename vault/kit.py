@@ -1,8 +1,9 @@
 """The recovery kit: a 256-bit seed on paper that opens backups and, should the keyring lose the key, the vault.
 
-The seed is an age X25519 identity, so any age tool opens what is sealed to it; HKDF turns it into the root signing key.
-The page is a valid age identity file (age refuses a BOM, indentation, and any line but the key without ``#``). Below the
-key stand its characters in four numbered lines, each with two check characters, so that a typing error is found by line.
+The seed is an age X25519 identity, so any age tool opens what is sealed to it; HKDF turns it into the root signing
+key. The page is a valid age identity file (age refuses a BOM, indentation, and any line but the key without ``#``).
+Below the key stand its characters in four numbered lines, each with two check characters, so that a typing error is
+found by line.
 """
 
 from __future__ import annotations

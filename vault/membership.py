@@ -2,12 +2,14 @@
 
 An entry is three packed parts: body, signer keys, signatures. A body is packed too, in a fixed order:
 
-    genesis   namespace, "genesis", made-at, root public key, device name, device bundle     signed by root, device
-    root      namespace, "root", made-at, vault id, hash of the entry before,
-              old root public key, new root public key                                       signed by new root, a device
+    genesis   namespace, "genesis", made-at, root public key, device name, device bundle
+              signed by the root and the device
+    root      namespace, "root", made-at, vault id, hash of the entry before, old root public key, new root public key
+              signed by the new root and a device
 
-An entry's hash is the SHA-256 of its bytes; the vault id is the first 16 bytes of the genesis entry's hash, so it stands
-for exactly this root and this device. The signed bytes are the body; its namespace keeps signatures of other kinds apart.
+An entry's hash is the SHA-256 of its bytes; the vault id is the first 16 bytes of the genesis entry's hash, so it
+stands for exactly this root and this device. The signed bytes are the body; its namespace keeps signatures of other
+kinds apart.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Commands about the vault: its items, and its key and kit."""

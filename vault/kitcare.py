@@ -1,0 +1,118 @@
+"""Handing out, checking and renewing the recovery kit of an open vault.
+
+The seed waits inside the vault until a check has shown that it is readable elsewhere; then it is erased.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from vault import crypto, kit, membership
+from vault.device import from_text
+from vault.errors import CannotRead, DamagedVault, UsageError, WrongKit
+from vault.files import read_file
+from vault.keys import Opened, chain_of, check_kit_place, hand_out, kit_text, store_kit, write_recovery
+from vault.moment import Instant, now
+from vault.settings import RECOVERY
+from vault.store import Store
+
+_SYNCED = re.compile(
+    r"(dropbox|nextcloud|owncloud|onedrive|icloud|mobile documents|com~apple~clouddocs|google ?drive|my drive"
+    r"|syncthing|sync|pcloud|megasync|box sync|seafile|proton ?drive|yandex\.disk)([ (_-].*|drive)?"
+)
+
+
+def is_synced(path: Path) -> bool:
+    """Tell whether the path looks like a folder that a cloud service copies."""
+    return any(_SYNCED.fullmatch(part.lower()) for part in path.expanduser().resolve().parts)
+
+
+def waiting_kit(store: Store) -> kit.Kit:
+    """Return the kit that waits in the vault; raises ``UsageError`` if it was checked, or never made."""
+    text = store.meta("kit")
+    if text:
+        return kit.Kit(crypto.from_text(text))
+    checked = store.meta("kit_checked_at")
+    if checked:
+        raise UsageError(
+            f"the kit is no longer in the vault: it was checked on {checked[:10]}",
+            hint="use the one you have; keyferry kit new makes another and ends the old one",
+        )
+    raise UsageError("this vault was made without a kit", hint="keyferry kit new makes one")
+
+
+def save_kit(opened: Opened, path: Path) -> kit.Kit:
+    """Write the waiting kit to a new file (0600). Raises ``UnsafeKit``, ``TargetExists``, ``UnsafeTarget``."""
+    check_kit_place(opened.home, path)
+    found = waiting_kit(opened.store)
+    hand_out(opened.store, found, path)
+    return found
+
+
+def print_kit(opened: Opened) -> str:
+    """Return the page of the waiting kit."""
+    found = waiting_kit(opened.store)
+    opened.store.set_meta("kit_handed_at", now())
+    return kit_text(opened.store, found)
+
+
+def check_kit(opened: Opened, text: str, at: Instant) -> kit.Kit:
+    """Check that the kit opens this vault, then erase it from the vault. Raises ``WrongKit``, ``DamagedVault``."""
+    store = opened.store
+    given = kit.parse(text)
+    if given.recipient != store.meta("kit_recipient"):
+        raise _another(store, given)
+    if not _opens(opened, given):
+        write_recovery(opened)
+        if not _opens(opened, given):
+            raise DamagedVault(f"{opened.home / RECOVERY} cannot be written", hint="check the disk")
+    membership.verify_membership(chain_of(store), given.root_public)
+    with store.transaction():
+        store.set_meta("kit", None)
+        store.set_meta("kit_checked_at", at)
+    return given
+
+
+def renew_kit(opened: Opened, at: Instant) -> kit.Kit:
+    """Make a new kit that waits in the vault, and end the old one: it no longer opens what is made from now on.
+
+    The new root signs its entry in the membership chain, and so does this device.
+    """
+    store = opened.store
+    fresh = kit.new_kit()
+    chain = chain_of(store)
+    own = from_text(store.meta("device") or "")
+    chain.append(membership.new_root(chain, fresh.root, own, now=at))
+    with store.transaction():
+        old = store.meta("kit_recipient")
+        if old:
+            ended = json.loads(store.meta("old_kits") or "[]")
+            entry = {"recipient": old, "key_id": kit.key_id(old), "root": store.meta("root"), "until": at}
+            store.set_meta("old_kits", json.dumps([*ended, entry]))
+        store_kit(store, fresh, chain)
+        store.set_meta("kit_made_at", at)
+        store.set_meta("recovery_due", "1")  # until the file is written; opening the vault mends it
+    write_recovery(opened)
+    store.set_meta("recovery_due", None)
+    return fresh
+
+
+def _opens(opened: Opened, given: kit.Kit) -> bool:
+    try:
+        vault_id, keys = kit.open_recovery(read_file(opened.home / RECOVERY), given)
+    except (CannotRead, DamagedVault, WrongKit):
+        return False
+    return vault_id == opened.store.vault_id and opened.key in keys
+
+
+def _another(store: Store, given: kit.Kit) -> WrongKit:
+    for old in json.loads(store.meta("old_kits") or "[]"):
+        if old["recipient"] == given.recipient:
+            return WrongKit(
+                f"this kit was replaced on {old['until'][:10]}", hint="use the newer one; keep this for older backups"
+            )
+    wanted = store.meta("kit_recipient")
+    hint = f"this vault's kit has the key id {kit.key_id(wanted)}" if wanted else "this vault has no kit yet"
+    return WrongKit(f"this kit (key id {given.key_id}) is another vault's", hint=hint)
