@@ -27,6 +27,8 @@ DEFAULTS = {  # period in seconds, digits, algorithm
     "yandex": (30, 8, "sha256"),
     "motp": (10, 6, "md5"),
 }
+# msgspec leaves a default text out of JSON only if it is the same object, so these constants are handed out.
+_ALGORITHMS = {name: name for name in ("sha1", "sha256", "sha512", "md5")}
 _KNOWN = frozenset({"secret", "issuer", "algorithm", "digits", "period", "counter", "pin"})
 _KEEOTP = {
     "key": "secret",
@@ -136,12 +138,13 @@ def _sorted_out(pairs: list[tuple[str, str]]) -> tuple[dict[str, str], dict[str,
 
 def _names(label: str, issuer: str) -> tuple[str | None, str | None, str | None]:
     """Return issuer, account, and an issuer of the label that differs from ``issuer=``."""
-    decoded = _plain_text(_unquote(label))
-    for text in (decoded, _plain_text(_unquote_form(label))):  # a plus is a space only where the issuer proves it
-        if issuer and text == issuer:
+    decoded = _unescaped(_unquote(label))
+    for text in (decoded, _unescaped(_unquote_form(label))):  # a plus is a space only where the issuer proves it
+        start = len(text) - len(text.lstrip())
+        if issuer and text.strip() == issuer:
             return issuer, None, None
-        if issuer and text.startswith(f"{issuer}:"):
-            return issuer, text[len(issuer) + 1 :].strip() or None, None
+        if issuer and text.startswith(f"{issuer}:", start):
+            return issuer, decoded[start + len(issuer) + 1 :].strip() or None, None
     head, tail = _split(label, decoded)
     other = head if issuer and head != issuer else None
     return issuer or head or None, tail or None, other or None
@@ -151,9 +154,9 @@ def _split(label: str, decoded: str) -> tuple[str, str]:
     """Split at the first colon as written, else at the first that was encoded; no colon: all is the account."""
     if ":" in label:
         head, tail = label.split(":", 1)
-        return _plain_text(_unquote(head)), _plain_text(_unquote(tail))
+        return _unescaped(_unquote(head)).strip(), _unescaped(_unquote(tail)).strip()
     head, colon, tail = decoded.partition(":")
-    return (head.strip(), tail.strip()) if colon else ("", decoded)
+    return (head.strip(), tail.strip()) if colon else ("", decoded.strip())
 
 
 def _built(kind: str, known: dict[str, str], unknown: dict[str, str], issuer: str | None, username: str | None) -> Totp:
@@ -216,7 +219,7 @@ def _algorithm(text: str) -> str:
     """Return ``sha1`` and the like for every spelling: ``SHA1``, ``HmacSHA1``, ``HMAC-SHA-1``, ``Algorithm.sha1``."""
     text = text.strip().lower()
     short = re.sub(r"^algorithm\.|^hmac|[-_ ]", "", text)
-    return short if short in ("sha1", "sha256", "sha512", "md5") else "" if text in _NO_NUMBER else text
+    return _ALGORITHMS.get(short) or ("" if text in _NO_NUMBER else text)
 
 
 def _pin(text: str) -> Secret | None:
@@ -230,9 +233,9 @@ def _pin(text: str) -> Secret | None:
     return Secret(text) if text else None
 
 
-def _plain_text(text: str) -> str:
+def _unescaped(text: str) -> str:
     """Return a label without the HTML escapes that Bitwarden Authenticator puts in."""
-    return ENTITY.sub(lambda found: _ENTITIES[found[1]], text).strip()
+    return ENTITY.sub(lambda found: _ENTITIES[found[1]], text)
 
 
 def _unquote(text: str) -> str:

@@ -19,8 +19,7 @@ from msgspec.structs import replace
 
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.giving import Offer, Outgoing
-from migrate.ledger import Quarantined
-from migrate.lines import Entry, entries
+from migrate.reading import set_aside, text_lines
 from migrate.source import Record, Source
 from vault import otp
 from vault.model import BasicAuth, Item, Note, Provenance, Totp, find_all, texts_of
@@ -49,17 +48,11 @@ def parse(source: Source) -> Parsed:
 
 
 def _records(source: Source) -> Iterator[Record]:
-    for entry in entries(source.data):
-        reason = _objection(entry.text)
-        if reason:
-            source.ledger.total += 1
-            source.ledger.set_aside(Quarantined(entry.place, reason, entry.text.encode(), entry.line, 1))
+    for record in text_lines(source):
+        if reason := _objection(record.data["line"]):
+            set_aside(source, record, reason)
         else:
-            yield _record(source, entry)
-
-
-def _record(source: Source, entry: Entry) -> Record:
-    return Record(source, entry.place, {"address": entry.text}, entry.text.encode(), line=entry.line)
+            yield record
 
 
 def _objection(text: str) -> str:
@@ -71,12 +64,12 @@ def _objection(text: str) -> str:
     try:
         otp.parse(text)
     except ValueError:
-        return "the address has no key, or a number, that can be read"
+        return "the key of the address, or a number in it, cannot be read"
     return ""
 
 
 def _item(record: Record) -> Item:
-    totp = otp.parse(record.data.pop("address"))
+    totp = otp.parse(record.data.pop("line"))
     display = _display(totp)
     note = display["note"]
     return Item(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from vault.canonical import decode_item, encode
+from vault.canonical import canonical, decode_item, encode
 from vault.model import Item, Totp
 from vault.otp import code, parse, same_codes, steam_uri, text_of, uri
 from vault.secret import Secret
@@ -58,6 +58,8 @@ READINGS: list[tuple[str, dict[str, Any]]] = [
     # the malformed of the dossier's table
     (f"otpauth://totp/My%20Bank:ann?secret={KEY}&issuer=My+Bank", {"issuer": "My Bank", "username": "ann"}),
     (f"otpauth://totp/My+Bank:ann?secret={KEY}&issuer=My+Bank", {"issuer": "My Bank", "username": "ann"}),
+    (f"otpauth://totp/My+Bank:ann+shop@example.test?secret={KEY}&issuer=My+Bank",
+     {"issuer": "My Bank", "username": "ann+shop@example.test"}),
     (f"otpauth://totp/ACME:ann+shop@example.test?secret={KEY}&issuer=ACME",
      {"issuer": "ACME", "username": "ann+shop@example.test"}),
     (f"otpauth://totp/My Bank:ann smith?secret={KEY}&issuer=My Bank", {"issuer": "My Bank", "username": "ann smith"}),
@@ -138,6 +140,11 @@ def test_the_canonical_secret_alone_needs_no_source() -> None:
     assert parse(KEY).source is None
     assert parse(KEY.lower()).source == Secret(KEY.lower())
     assert parse(f"steam://{KEY}").source == Secret(f"steam://{KEY}")
+
+
+def test_a_stated_default_is_no_difference_in_canonical_form() -> None:
+    stated = replace(parse(f"otpauth://totp/?secret={KEY}&algorithm=sha1&digits=6&period=30"), source=None)
+    assert canonical(stated) == canonical(parse(KEY))
 
 
 def test_a_misread_letter_is_repaired_in_the_secret_and_kept_in_the_source() -> None:
