@@ -195,6 +195,13 @@ def test_what_a_person_changed_is_written_into_the_address() -> None:
     assert (again.favorite, again.tags, again.title) == (False, ("money", "bank"), "Riverbank (ann@example.test)")
 
 
+def test_ente_s_own_spelling_stays_where_nothing_changed() -> None:
+    line = f"otpauth://totp/Bank:ann?secret={KEY}&codeDisplay=%7B%20%22tags%22%3A%20%5B%22x%22%5D%20%7D"
+    _, items = read(line.encode())
+    assert items[0].tags == ("x",)
+    assert write(items[0]) == ([line], [])
+
+
 def test_what_a_person_added_without_a_place_in_the_address_is_declared_lost() -> None:
     _, items = read(f"otpauth://totp/Bank:ann?secret={KEY}".encode())
     changed = replace(items[0], title="Other", tags=("x", "y"), collections=("c",))

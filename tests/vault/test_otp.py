@@ -1,5 +1,7 @@
 """Codes against published vectors, and the comparison of tokens by their codes."""
 
+import hashlib
+import hmac
 from contextlib import suppress
 from typing import Any
 
@@ -66,6 +68,16 @@ def test_yandex_and_motp_agree_with_the_vectors_of_aegis() -> None:
 def test_yandex_uses_only_the_first_sixteen_bytes_of_the_secret() -> None:
     short = otp.encode_secret(otp.decode_secret(YANDEX.secret.reveal())[:16])
     assert otp.code(replace(YANDEX, secret=Secret(short)), 1641559648) == "umozdicq"
+
+
+def test_yandex_drops_a_zero_at_the_start_of_its_key() -> None:
+    secret = otp.decode_secret(YANDEX.secret.reveal())[:16]
+    pin = next(f"{n:04d}" for n in range(10_000) if hashlib.sha256(f"{n:04d}".encode() + secret).digest()[0] == 0)
+    mac = hmac.digest(hashlib.sha256(pin.encode() + secret).digest()[1:], (50).to_bytes(8, "big"), "sha256")
+    at = mac[31] % 16
+    number = int.from_bytes(mac[at : at + 8], "big") % 2**63
+    expected = "".join(chr(97 + number // 26**place % 26) for place in range(7, -1, -1))
+    assert otp.code(replace(YANDEX, pin=Secret(pin)), 1500) == expected
 
 
 @given(st.binary(min_size=14, max_size=64), st.integers(0, 2**64 - 1), st.integers(6, 10))
@@ -194,6 +206,19 @@ def test_tokens_are_the_same_by_codes_and_not_by_spelling() -> None:
 def test_tokens_that_differ_in_any_number_are_not_the_same(a: Totp, b: Totp) -> None:
     assert not otp.same_codes(a, b)
     assert not otp.same_codes(b, a)
+
+
+def test_one_equal_code_makes_no_equal_tokens() -> None:
+    """One-digit codes agree by chance: all three must, and a counter is never a clock."""
+    hotp = [token(kind="hotp", digits=1, counter=n) for n in range(3000)]
+    first = otp.code(hotp[0], 0)
+    alike = [one for one in hotp[1:30] if otp.code(one, 0) == first]
+    assert alike
+    assert not any(otp.same_codes(hotp[0], one) for one in alike)
+    clock = token(digits=1)
+    three = [otp.code(clock, at) for at in otp.INSTANTS]
+    chance = next(n for n in range(2990) if [otp.code(one, 0) for one in hotp[n : n + 3]] == three)
+    assert not otp.same_codes(clock, hotp[chance])
 
 
 def test_reading_tokens_does_not_load_pyotp() -> None:

@@ -81,6 +81,10 @@ READINGS: list[tuple[str, dict[str, Any]]] = [
     (f"otpauth://totp/ann?secret={KEY}&digits=&period=", {"username": "ann"}),
     (f"otpauth://totp/ann?secret={KEY}&digits=7.0", {"username": "ann", "digits": 7}),
     (f"otpauth://totp/R%26amp%3BD:ann?secret={KEY}&issuer=R%26D", {"issuer": "R&D", "username": "ann"}),
+    (f"otpauth://totp/ann?secret={KEY}&digits=undefined", {"username": "ann"}),
+    (f"otpauth://totp/ann?secret={KEY}&secret=JBSWY3DPEHPK3PXP&x=1&x=2", {"username": "ann", "parameters": {"x": "1"}}),
+    (f"otpauth://totp/ann?&secret={KEY}", {"username": "ann"}),
+    (f"otpauth://totp/ann?issuer=ACME&digits&secret={KEY}", ACME),
     (f"otpauth://totp/?secret={KEY}", {}),
     (f"otpauth://totp?secret={KEY}", {}),
     (f"otpauth%3A%2F%2Ftotp%2FACME%3Aann%3Fsecret%3D{KEY}%26issuer%3DACME", ACME),
@@ -188,6 +192,20 @@ def test_each_kind_has_its_uri() -> None:
     assert uri(motp) == "motp://ann?secret=e3152afee62599c8"
     yandex = Totp(secret=Secret(YANDEX_KEY), kind="yandex", digits=8, algorithm="sha256", pin=Secret("5239"))
     assert uri(yandex) == f"otpauth://yaotp/?secret={YANDEX_KEY}&algorithm=SHA256&digits=8&period=30&pin=GUZDGOI"
+
+
+@pytest.mark.parametrize(
+    "totp",
+    [
+        Totp(secret=Secret(KEY), issuer="Steam", digits=5),
+        Totp(secret=Secret(KEY), username="a:b"),
+        Totp(secret=Secret(KEY), issuer="a", username="b:c"),
+        Totp(secret=Secret(KEY), issuer="a:b", username="c"),
+        Totp(secret=Secret(KEY), issuer="R&amp;D", username="&#39;"),
+    ],
+)
+def test_a_name_that_looks_like_a_sign_is_still_only_a_name(totp: Totp) -> None:
+    assert shown(parse(uri(totp))) == shown(totp)
 
 
 def test_a_pin_is_read_as_base32_or_as_it_is() -> None:
