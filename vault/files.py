@@ -41,7 +41,7 @@ def private_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
     Raises as ``write_private``.
     """
     check_target(path, replace=replace)
-    beside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.new")
+    beside = path.with_name(f".keyferry-{secrets.token_hex(8)}.new")
     with write_errors(path):
         try:
             handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)

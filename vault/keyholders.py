@@ -61,8 +61,14 @@ def choose_holder(home: Path, *, key_file: Path | None = None, passphrase: str |
     if key_file is not None and passphrase is not None:
         raise UsageError("a key file and a passphrase cannot be used together")
     if key_file is not None:
+        try:
+            str(key_file).encode()
+        except UnicodeEncodeError:
+            raise UsageError("the key file's name is not UTF-8", hint="name another file") from None
         return KeyFileHolder(key_file, home)
     if passphrase is not None:
+        if not passphrase:
+            raise UsageError("the passphrase is empty")
         return PassphraseHolder(home, lambda: passphrase)
     return find_keyring()
 
@@ -222,15 +228,13 @@ class PassphraseHolder:
         return "beside the vault: notices a mistake, not an attacker"
 
     def new_key(self, vault_id: str) -> bytes:
-        """Make a key and write it wrapped; raises ``UsageError`` for an empty passphrase."""
+        """Make a key and write it wrapped."""
         key = crypto.new_key()
         self.keep(vault_id, key)
         return key
 
     def keep(self, vault_id: str, key: bytes, *, replace: bool = False) -> None:
         """Write the wrapped key and open it again."""
-        if not self._passphrase():
-            raise UsageError("the passphrase is empty")
         self._write(self._home / WRAP, vault_id, key)
 
     def key(self, vault_id: str) -> bytes:

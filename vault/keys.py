@@ -427,10 +427,10 @@ def _default_name() -> str:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # no entry in the system's list of users
         user = "vault"
-    return f"{user}@{_host()}"
+    return f"{user}@{_host()}".encode("utf-8", "replace").decode()
 
 
 def _host() -> str:
     import platform
 
-    return platform.node() or "this device"
+    return (platform.node() or "this device").encode("utf-8", "replace").decode()

@@ -62,8 +62,6 @@ class KeyringHolder:
         """Where the key is, for people."""
         return f"OS keyring, {BACKENDS.get(self.name, self.name)}"
 
-    anchor_worth = "in the keyring"
-
     def new_key(self, vault_id: str) -> bytes:
         """Make a key and keep it; returned only after it was read back. Raises ``VaultExists`` and as ``key``."""
         key = crypto.new_key()
@@ -109,6 +107,11 @@ class KeyringHolder:
         """Remove all entries of the vault."""
         for name in (f"{vault_id}/pending", f"{vault_id}/anchor", vault_id):
             self._delete(name)
+
+    @property
+    def anchor_worth(self) -> str:
+        """What the rollback anchor is worth here."""
+        return "in the keyring"
 
     def anchor(self, vault_id: str) -> str | None:
         """Return the rollback anchor."""
