@@ -99,17 +99,13 @@ class Session:
             _write(sys.stdout, _json_text(value, indent=2, stream=sys.stdout))
 
     def raw(self, text: str) -> None:
-        """Write exactly this text and a newline, in UTF-8 whatever the locale; for a value that a script reads."""
-        if _is_terminal(sys.stdout):
-            _write(sys.stdout, text + "\n")
-            return
-        data = (text + "\n").encode("utf-8", "surrogateescape")
+        """Write exactly this text and a newline, in UTF-8 whatever the locale; on a terminal it is cleaned."""
         buffer = getattr(sys.stdout, "buffer", None)
-        if buffer is None:
-            _write(sys.stdout, text + "\n")
+        if buffer is None or _is_terminal(sys.stdout):
+            _write(sys.stdout, clean_lines(text) + "\n")
             return
         sys.stdout.flush()
-        buffer.write(data)
+        buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
         buffer.flush()
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:

@@ -132,6 +132,10 @@ def test_a_raw_value_is_exact_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> 
     assert written.getvalue() == "pässword\x1b\\n\n".encode()
 
 
+def test_a_raw_value_cannot_steer_a_terminal() -> None:
+    assert on_a_terminal(r"session.raw('a\x1b[2Jb\nc')") == "a\\x1b[2Jb\r\nc\r\n"
+
+
 # --- tables
 
 
