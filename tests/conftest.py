@@ -18,6 +18,11 @@ _PERSONAL = ("DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND", "KEYFERRY_DEB
 _skipped: list[str] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a person write the goldens of samples anew, and then read the difference."""
+    parser.addoption("--bless", action="store_true", help="write the goldens of samples as they are read now")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Point everything that has a default place at a folder of this run."""
