@@ -22,17 +22,18 @@ __version__ = "0.1.0"
 INTERRUPTED = 130
 READER_GONE = 141  # as a program that SIGPIPE ended
 
-_ITEMS, _KEYS, _MIGRATE = "vault.commands.items", "vault.commands.keys", "migrate.commands"
+_ITEMS, _KEYS, _STATE = "vault.commands.items", "vault.commands.keys", "vault.commands.state"
+_MIGRATE = "migrate.commands"
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Move": {
         "migrate": (f"{_MIGRATE}.move:migrate", "Bring an export into the vault and account for every value."),
-        "convert": (f"{_MIGRATE}.move:convert", "Turn one product's export into another's, no vault involved."),
+        "convert": (f"{_MIGRATE}.turn:convert", "Turn one product's export into another's, no vault involved."),
         "inspect": (f"{_MIGRATE}.look:inspect", "Say what an export is and what it can never hold; no values."),
         "verify": (f"{_MIGRATE}.look:verify", "Prove again that everything in an export is in the vault."),
         "undo": (f"{_MIGRATE}.back:undo", "Take an import back; later edits stay."),
         "runs": (f"{_MIGRATE}.back:runs", "List the imports so far."),
-        "export": (f"{_MIGRATE}.move:export", "Write the vault, or part of it, for another product."),
+        "export": (f"{_MIGRATE}.turn:export", "Write the vault, or part of it, for another product."),
         "formats": (f"{_MIGRATE}.look:formats", "List what can be read and written, and how to export it."),
         "template": (f"{_MIGRATE}.look:template", "Write an example CSV to fill in."),
     },
@@ -56,8 +57,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "unlock": (f"{_KEYS}:unlock", "Put the vault's key back with the recovery kit."),
         "key": (f"{_KEYS}:key", "Move the vault's key elsewhere, or make a new one."),
         "destroy": (f"{_KEYS}:destroy", "Delete the vault and its key."),
-        "status": (f"{_KEYS}:status", "Say how vault, key, kit and copies are."),
-        "doctor": (f"{_KEYS}:doctor", "Look for what is wrong with the vault."),
+        "status": (f"{_STATE}:status", "Say how vault, key, kit and copies are."),
+        "doctor": (f"{_STATE}:doctor", "Look for what is wrong with the vault."),
     },
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from vault.keys import Opened, is_older
+from vault.anchor import is_older
+from vault.opening import Opened
 from vault.settings import RECOVERY, SETTINGS, STORE, WRAP
 
 
@@ -23,7 +24,7 @@ def findings(opened: Opened) -> tuple[Finding, ...]:
 
 
 def _older(opened: Opened) -> list[Finding]:
-    if not is_older(opened):
+    if not is_older(opened.store, opened.holder):
         return []
     remedy = "keyferry restore takes the newest backup, keyferry doctor --accept-older goes on with this vault"
     return [Finding("the vault is older than this device has last seen it", remedy)]

@@ -18,8 +18,8 @@ from vault import crypto
 from vault.errors import CannotRead, DamagedVault, KeyferryError, KeyMissing, NewerVault, NoVault, UsageError, WrongKey
 from vault.files import held, read_file, sync_folder, write_errors, write_private
 from vault.keyholders import Holder, KeyFileHolder, PassphraseHolder, holder_of
-from vault.keys import Opened, settle_key, write_recovery
 from vault.kit import Kit, open_recovery, seal_recovery
+from vault.opening import Opened, settle_key, write_recovery
 from vault.settings import LOCK, RECOVERY, SETTINGS, STORE, WRAP, Settings, read_settings, unfinished, write_settings
 from vault.store import Store, key_fingerprint
 

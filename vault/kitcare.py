@@ -11,10 +11,10 @@ from pathlib import Path
 
 from vault import crypto, kit, membership
 from vault.device import from_text
-from vault.errors import CannotRead, DamagedVault, UsageError, WrongKit
-from vault.files import read_file
-from vault.keys import Opened, chain_of, check_kit_place, hand_out, kit_text, store_kit, write_recovery
+from vault.errors import CannotRead, DamagedVault, UnsafeKit, UsageError, WrongKit
+from vault.files import read_file, write_private
 from vault.moment import Instant, now
+from vault.opening import Opened, write_recovery
 from vault.settings import RECOVERY
 from vault.store import Store
 
@@ -22,6 +22,25 @@ _SYNCED = re.compile(
     r"(dropbox|nextcloud|owncloud|onedrive|icloud|mobile documents|com~apple~clouddocs|google ?drive|my drive"
     r"|syncthing|sync|pcloud|megasync|box sync|seafile|proton ?drive|yandex\.disk)([ (_-].*|drive)?"
 )
+
+
+def check_kit_place(home: Path, path: Path) -> None:
+    """Check that a kit may be written there; raises ``UnsafeKit`` inside the vault's own folder."""
+    if path.expanduser().resolve().is_relative_to(home.resolve()):
+        raise UnsafeKit(
+            "the kit does not belong into the vault's own folder", hint="save it on another disk, or print it"
+        )
+
+
+def kit_reminder(store: Store) -> str:
+    """Return the sentence that reminds of a kit nobody has checked, or nothing."""
+    if store.meta("kit_checked_at"):
+        return ""
+    if not store.meta("kit_recipient"):
+        return "this vault has no recovery kit: if its key is lost, so is the vault; keyferry kit new makes one"
+    if store.meta("kit_handed_at"):
+        return "the recovery kit is not checked yet: keyferry kit check FILE"
+    return "the recovery kit is not saved yet: keyferry kit save FILE (or kit print), then keyferry kit check FILE"
 
 
 def is_synced(path: Path) -> bool:
@@ -116,3 +135,41 @@ def _another(store: Store, given: kit.Kit) -> WrongKit:
     wanted = store.meta("kit_recipient")
     hint = f"this vault's kit has the key id {kit.key_id(wanted)}" if wanted else "this vault has no kit yet"
     return WrongKit(f"this kit (key id {given.key_id}) is another vault's", hint=hint)
+
+
+def store_kit(store: Store, given: kit.Kit, chain: list[bytes]) -> None:
+    """Put a kit that is not handed out yet into the vault; call it inside a transaction."""
+    store.set_meta("kit", crypto.to_text(given.seed))
+    store.set_meta("kit_recipient", given.recipient)
+    for name in ("kit_handed_at", "kit_checked_at"):
+        store.set_meta(name, None)
+    store_root(store, given, chain)
+
+
+def store_root(store: Store, given: kit.Kit, chain: list[bytes]) -> None:
+    """Put the root that the kit stands for, and the chain it signed, into the vault."""
+    store.set_meta("root", crypto.to_text(given.root_public))
+    store.set_meta("membership", json.dumps([crypto.to_text(entry) for entry in chain]))
+
+
+def chain_of(store: Store) -> list[bytes]:
+    """Return the membership chain; raises ``DamagedVault``."""
+    try:
+        return [crypto.from_text(entry) for entry in json.loads(store.meta("membership") or "")]
+    except ValueError:
+        raise DamagedVault("the vault's list of devices is damaged", hint="restore a backup") from None
+
+
+def hand_out(store: Store, given: kit.Kit, path: Path) -> None:
+    """Write the kit's page to a new file and read it back. Raises ``TargetExists``, ``CannotWrite``, ``DiskFull``."""
+    text = kit_text(store, given)
+    write_private(path, text.encode(), replace=False)
+    if read_file(path) != text.encode():
+        raise DamagedVault(f"{path} does not give back what was written", hint="save the kit on another disk")
+    store.set_meta("kit_handed_at", now())
+
+
+def kit_text(store: Store, given: kit.Kit) -> str:
+    """Return the kit's page for this vault."""
+    name, made_at = store.meta("name") or "", store.meta("kit_made_at") or store.meta("made_at") or ""
+    return kit.page(given, name=name, vault_id=store.vault_id, made_at=made_at)

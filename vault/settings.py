@@ -33,6 +33,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     making: bool = False
 
 
+def default_home() -> Path:
+    """Return the folder named by ``KEYFERRY_HOME``, else the platform's data folder."""
+    named = os.environ.get("KEYFERRY_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("keyferry", appauthor=False))
+
+
+def has_vault(home: Path) -> bool:
+    """Tell whether there is a finished vault in this home."""
+    if unfinished(home) is not None:
+        return False
+    return any(os.path.lexists(home / name) for name in (SETTINGS, STORE))
+
+
 def read_settings(home: Path) -> Settings:
     """Return the settings of the vault in this home.
 

@@ -1,23 +1,23 @@
-"""Commands about the vault as a whole: init, kit, unlock, key, destroy, status, doctor."""
+"""Commands about the vault's key and kit: init, kit, unlock, key, destroy."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from vault.commands.state import opened_by
 from vault.errors import UsageError, WrongKit
 from vault.screen import Session, command
 
 if TYPE_CHECKING:
-    from vault.keys import Holder, Opened
+    from vault.keys import Holder
     from vault.kit import Kit
 
 _PATH = click.Path(path_type=Path)
 _KIT_LINES = 400
-_HEALTH = 5
 
 
 @command("init", help="Make a new vault; its key goes into the OS keyring unless another place is named.")
@@ -62,9 +62,9 @@ def kit() -> None:
 @click.argument("file", type=_PATH)
 def kit_save(session: Session, file: Path) -> None:
     """Save the waiting kit."""
-    from vault.kitcare import save_kit
+    from vault.keys import save_kit
 
-    with _open(session) as opened:
+    with opened_by(session) as opened:
         found = save_kit(opened, file)
     _warn_synced(session, file)
     session.done(f"saved the kit (key id {found.key_id}) to {file}; next: keyferry kit check {file}")
@@ -74,9 +74,9 @@ def kit_save(session: Session, file: Path) -> None:
 @command("print", parent=kit, help="Write the recovery kit to standard output, to be printed.")
 def kit_print(session: Session) -> None:
     """Print the waiting kit."""
-    from vault.kitcare import print_kit
+    from vault.keys import print_kit
 
-    with _open(session) as opened:
+    with opened_by(session) as opened:
         text = print_kit(opened)
     if session.json:
         session.out({"page": text})
@@ -89,10 +89,10 @@ def kit_print(session: Session) -> None:
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
 def kit_check(session: Session, file: Path | None) -> None:
     """Check a kit."""
-    from vault.kitcare import check_kit
+    from vault.keys import check_kit
     from vault.moment import now
 
-    with _open(session) as opened:
+    with opened_by(session) as opened:
         found = check_kit(opened, _kit_text(session, file), now())
     session.done(f"the kit (key id {found.key_id}) opens this vault; it is no longer kept inside")
     session.out({"kit_checked": True, "key_id": found.key_id})
@@ -101,10 +101,10 @@ def kit_check(session: Session, file: Path | None) -> None:
 @command("new", parent=kit, help="Make a new kit; the old one opens nothing that is made from now on.")
 def kit_new(session: Session) -> None:
     """Renew the kit."""
-    from vault.kitcare import renew_kit
+    from vault.keys import renew_kit
     from vault.moment import now
 
-    with _open(session) as opened:
+    with opened_by(session) as opened:
         found = renew_kit(opened, now())
     session.say("keep the old kit for backups made until now")
     session.done(f"made a new kit (key id {found.key_id}); next: keyferry kit save FILE, then keyferry kit check FILE")
@@ -120,20 +120,18 @@ def unlock(session: Session, kit_file: Path, keyring: bool, key_file: Path | Non
     """Recover the vault's key."""
     _only_one(keyring, key_file, passphrase)
     given = _new_passphrase(session) if passphrase else None
-    from vault import keycare
-    from vault.keys import choose_holder
+    from vault.keys import choose_holder, holder_of
+    from vault.keys import unlock as put_back
     from vault.kit import parse
 
     found = parse(_kit_text(session, kit_file))
 
     def choose(described: dict[str, str] | None) -> Holder:
-        from vault.keyholders import holder_of
-
         if keyring or key_file or given is not None or described is None:
             return choose_holder(session.home, key_file=key_file, passphrase=given)
         return holder_of(described, session.home, lambda: _new_passphrase(session))
 
-    holder = keycare.unlock(session.home, found, choose)
+    holder = put_back(session.home, found, choose)
     _warn_beside(session, holder)
     session.done(f"the vault opens again; its key is in: {holder.title}")
     session.out({"home": str(session.home), "key_holder": holder.kind})
@@ -151,10 +149,9 @@ def key() -> None:
 def key_move(session: Session, keyring: bool, key_file: Path | None, passphrase: bool) -> None:
     """Move the key."""
     _only_one(keyring, key_file, passphrase, needed=True)
-    from vault.keycare import move_key
-    from vault.keys import choose_holder
+    from vault.keys import choose_holder, move_key
 
-    with _open(session) as opened:
+    with opened_by(session) as opened:
         given = _new_passphrase(session) if passphrase else None
         holder = choose_holder(session.home, key_file=key_file, passphrase=given)
         left = move_key(opened, holder)
@@ -168,9 +165,9 @@ def key_move(session: Session, keyring: bool, key_file: Path | None, passphrase:
 @command("rotate", parent=key, help="Encrypt the vault under a new key; the old one opens it no more.")
 def key_rotate(session: Session) -> None:
     """Renew the key."""
-    from vault.keycare import rotate_key
+    from vault.keys import rotate_key
 
-    with _open(session) as opened:
+    with opened_by(session) as opened:
         rotate_key(opened)
         title = opened.holder.title
     session.done(f"the vault has a new key, in: {title}; the recovery kit is the same")
@@ -180,105 +177,16 @@ def key_rotate(session: Session) -> None:
 @command("destroy", help="Delete the vault, its recovery file and its key.")
 def destroy(session: Session) -> None:
     """Delete the vault."""
-    from vault import keycare
+    from vault.keys import destroy as end
     from vault.keys import has_vault
 
     if has_vault(session.home) and not session.yes and not _typed_destroy(session):
         raise UsageError("the vault was not destroyed: nobody confirmed it", hint="keyferry destroy --yes")
-    done = keycare.destroy(session.home)
+    done = end(session.home)
     for left in done.left:
         session.warn(f"left where it is: {left}")
     session.done(f"destroyed the vault in {session.home}")
     session.out({"destroyed": str(session.home), "removed": done.removed, "left": done.left})
-
-
-@command("status", help="Say how vault, key, kit and copies are.")
-def status(session: Session) -> None:
-    """Show the state of the vault."""
-    from vault.keys import kit_reminder
-
-    with _open(session, read_only=True) as opened:
-        facts, reminder = _facts(opened), kit_reminder(opened.store)
-    session.out(facts)
-    kits = {"none": "none", "waiting": "not saved", "handed out": "saved, not checked", "checked": "checked"}
-    day = facts["kit_checked_at"]
-    shown = [
-        ("vault", f"{facts['name']} ({facts['vault']})"),
-        ("folder", facts["home"]),
-        ("items", f"{facts['items']}" + (f", {facts['trashed']} of them in the trash" if facts["trashed"] else "")),
-        ("imports", str(facts["runs"])),
-        ("key", facts["key"]),
-        ("rollback anchor", facts["anchor"]),
-        ("recovery kit", kits[facts["kit"]] + (f" on {day[:10]}" if day else "") + _id_of(facts)),
-        ("backups", "none"),
-        ("sync", "off"),
-    ]
-    session.table(("what", "state"), shown)
-    session.done(reminder or f"{facts['items']} items, the recovery kit is checked")
-
-
-@command("doctor", help="Look for what is wrong with the vault; exit code 5 if something is.")
-@click.option("--accept-older", is_flag=True, help="Go on with a vault file that is older than last seen.")
-def doctor(session: Session, accept_older: bool) -> int:
-    """Examine the vault."""
-    from vault import checkup, keys
-    from vault.moment import now
-
-    with _open(session, read_only=not accept_older, accept_older=accept_older, quiet=True) as opened:
-        accepted = accept_older and keys.is_older(opened)
-        if accepted:
-            keys.accept_older(opened, now())
-        found = checkup.findings(opened)
-    for finding in found:
-        session.say(f"{finding.what}; {finding.remedy}")
-    if accepted:
-        session.say("the vault as it is counts as the newest from now on")
-    session.done(f"found {len(found)} faults" if found else "the vault is in order")
-    session.out({"accepted_older": accepted, "findings": [{"what": f.what, "remedy": f.remedy} for f in found]})
-    return _HEALTH if found else 0
-
-
-def _open(session: Session, *, read_only: bool = False, accept_older: bool = False, quiet: bool = False) -> Opened:
-    from vault.keys import open_keys
-
-    return open_keys(
-        session.home,
-        read_only=read_only,
-        passphrase=lambda: session.secret("Passphrase"),
-        warn=None if quiet else session.warn,
-        accept_older=accept_older,
-    )
-
-
-def _facts(opened: Opened) -> dict[str, Any]:
-    """Return what ``status --json`` tells."""
-    from vault.kit import key_id
-
-    store, recipient = opened.store, opened.store.meta("kit_recipient")
-    checked, handed = store.meta("kit_checked_at"), store.meta("kit_handed_at")
-    return {
-        "items": store.count(),
-        "trashed": store.count(state="trashed"),
-        "runs": sum(run.undone_at is None for run in store.runs()),
-        "kit_checked": bool(checked),
-        "kit_checked_at": checked,
-        "kit": "checked" if checked else "none" if not recipient else "handed out" if handed else "waiting",
-        "kit_key_id": key_id(recipient) if recipient else None,
-        "last_backup": None,
-        "last_proven_restore": None,
-        "sync": None,
-        "vault": store.vault_id,
-        "name": opened.settings.name,
-        "made_at": store.meta("made_at"),
-        "home": str(opened.home),
-        "key": opened.holder.title,
-        "key_holder": opened.holder.kind,
-        "anchor": opened.holder.anchor_worth,
-    }
-
-
-def _id_of(facts: dict[str, Any]) -> str:
-    return f" (key id {facts['kit_key_id']})" if facts["kit_key_id"] else ""
 
 
 def _settings(session: Session) -> dict[str, str]:
@@ -288,7 +196,7 @@ def _settings(session: Session) -> dict[str, str]:
 
 
 def _title(session: Session) -> str:
-    from vault.keyholders import holder_of
+    from vault.keys import holder_of
 
     return holder_of(_settings(session), session.home, None).title
 
@@ -363,7 +271,7 @@ def _warn_beside(session: Session, holder: Holder) -> None:
 
 
 def _warn_synced(session: Session, path: Path) -> None:
-    from vault.kitcare import is_synced
+    from vault.keys import is_synced
 
     if is_synced(path):
         session.warn(f"{path} seems to lie in a folder that a cloud service copies: move the kit elsewhere")

@@ -1,0 +1,158 @@
+"""Making a vault: key, file, device, kit, or nothing at all.
+
+``vault.json`` is written first and last: what is still *in the making* when a process is killed was never used, and the
+next ``init`` clears it away. Nothing is left behind by an ``init`` that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from vault.anchor import marking
+from vault.errors import KeyferryError, KeyringUnavailable, VaultExists
+from vault.files import check_target, held, make_private_folder
+from vault.keyholders import Holder, choose_holder, holder_of
+from vault.kit import Kit, new_kit
+from vault.kitcare import check_kit_place, hand_out, store_kit, store_root
+from vault.moment import now
+from vault.opening import Opened, write_recovery
+from vault.settings import (
+    LOCK,
+    RECOVERY,
+    SETTINGS,
+    STORE,
+    Settings,
+    default_home,
+    has_vault,
+    unfinished,
+    write_settings,
+)
+from vault.store import Store, key_fingerprint
+
+
+def init_vault(
+    home: Path,
+    *,
+    holder: Holder | None = None,
+    name: str | None = None,
+    kit_file: Path | None = None,
+    with_kit: bool = True,
+) -> Store:
+    """Make the vault of this home and return it open; ``holder`` is the OS keyring unless given.
+
+    The kit waits inside the vault, unless ``kit_file`` takes it. Nothing is left behind if anything fails. Raises
+    ``VaultExists``, ``KeyringUnavailable``, ``KeyringLocked``, ``UnsafeKeyFile``, ``UnsafeKit``, ``CannotWrite``,
+    ``DiskFull``, ``TargetExists``, ``UnsafeTarget``.
+    """
+    if kit_file is not None:
+        check_kit_place(home, kit_file)
+        check_target(kit_file, replace=False)
+    if has_vault(home):
+        raise _exists(home)
+    try:
+        return _make_in(home, holder or choose_holder(home), name or _default_name(), kit_file, with_kit)
+    except KeyringUnavailable as error:
+        raise KeyringUnavailable(error.message, hint=_other_place(home)) from None
+
+
+def _make_in(home: Path, holder: Holder, name: str, kit_file: Path | None, with_kit: bool) -> Store:
+    made = make_private_folder(home)
+    try:
+        with held(home / LOCK):
+            return _make(home, holder, name, kit_file, with_kit)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if not has_vault(home):
+                (home / LOCK).unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
+def _make(home: Path, holder: Holder, name: str, kit_file: Path | None, with_kit: bool) -> Store:
+    from vault import device, membership
+
+    _clear_unfinished(home)
+    if has_vault(home):
+        raise _exists(home)
+    at, own, kit = now(), device.new_device(), new_kit()
+    chain = [membership.genesis(kit.root, own, name=_host(), now=at)]
+    settings = Settings(
+        vault=membership.vault_id_of(chain), holder=holder.described, name=name, made_at=at, making=True
+    )
+    opened = None
+    try:
+        write_settings(home, settings)
+        key = holder.new_key(settings.vault)
+        settings = msgspec.structs.replace(settings, fingerprint=key_fingerprint(key))
+        opened = Opened(home, Store.create(home / STORE, key, settings.vault), settings, holder, key)
+        _fill(opened, kit, chain, device.to_text(own), with_kit)
+        if kit_file is not None:
+            hand_out(opened.store, kit, kit_file)
+        write_settings(home, msgspec.structs.replace(settings, making=False))
+    except BaseException:
+        if opened is not None:
+            opened.store.close()
+        _clear(home, settings.vault, holder)
+        raise
+    opened.store.before_close = marking(holder)
+    return opened.store
+
+
+def _fill(opened: Opened, kit: Kit, chain: list[bytes], device: str, with_kit: bool) -> None:
+    store, settings = opened.store, opened.settings
+    with store.transaction():
+        store.set_meta("name", settings.name)
+        store.set_meta("made_at", settings.made_at)
+        store.set_meta("device", device)
+        if with_kit:
+            store_kit(store, kit, chain)
+        else:
+            store_root(store, kit, chain)
+    write_recovery(opened)
+
+
+def _clear_unfinished(home: Path) -> None:
+    left = unfinished(home)
+    if left is not None:
+        _clear(home, left.vault, holder_of(left.holder, home, None))
+
+
+def _clear(home: Path, vault_id: str, holder: Holder) -> None:
+    """Remove what an unfinished ``init`` has made, the settings last."""
+    with contextlib.suppress(KeyferryError):
+        holder.forget(vault_id)
+    with contextlib.suppress(OSError):
+        for name in (STORE, f"{STORE}-wal", f"{STORE}-shm", RECOVERY, SETTINGS):
+            (home / name).unlink(missing_ok=True)
+
+
+def _exists(home: Path) -> VaultExists:
+    return VaultExists(f"there is a vault in {home} already", hint="keyferry status shows it")
+
+
+def _other_place(home: Path) -> str:
+    """Return the whole command line that makes a vault without a keyring."""
+    import shlex
+
+    where = "" if home == default_home() else f" --home {shlex.quote(str(home))}"
+    return f"keyferry init{where} --key-file ~/keyferry.key, or keyferry init{where} --passphrase"
+
+
+def _default_name() -> str:
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no entry in the system's list of users
+        user = "vault"
+    return f"{user}@{_host()}".encode("utf-8", "replace").decode()
+
+
+def _host() -> str:
+    import platform
+
+    return (platform.node() or "this device").encode("utf-8", "replace").decode()
