@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,35 +21,13 @@ from typing import IO, Any
 import click
 
 from vault.errors import UsageError
+from vault.text import aligned, clean, clean_lines, is_numeric, json_text
 
-# C0, DEL, C1; soft hyphen, fillers; zero-width; line and paragraph separators; bidi marks; annotations; lone
-# surrogates; tags. A terminal obeys them or a reader does not see them.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+__all__ = ["Progress", "Session", "clean", "clean_lines", "command", "default_home", "prepare_streams"]
+
 _DRAWN_ROWS = 500  # rich needs a second for some thousand rows
 _QUIET_SECONDS = 1.0
 _REDRAW_SECONDS = 0.1
-
-
-def clean(text: str) -> str:
-    r"""Return the text with all that steers a terminal or hides as a visible escape: ``\x1b``, ``\u202e``."""
-    return text if text.isprintable() else _UNSAFE.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    mark = match.group()
-    code = ord(mark)
-    if mark in _SHORT:
-        return _SHORT[mark]
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def clean_lines(text: str) -> str:
-    """Return the text cleaned, its line breaks kept; for sentences of ours that take several lines."""
-    return "\n".join(map(clean, text.split("\n")))
 
 
 def prepare_streams() -> None:
@@ -89,14 +65,14 @@ class Session:
     def warn(self, text: str) -> None:
         """Write a warning to standard error; with ``--json`` as an object on one line."""
         if self.json:
-            _write(sys.stderr, _json_text({"warning": text}, indent=0, stream=sys.stderr))
+            _write(sys.stderr, json_text({"warning": text}, wide=_is_wide(sys.stderr)))
         else:
             _write(sys.stderr, _painted("warning:", "yellow") + f" {clean_lines(text)}\n")
 
     def out(self, value: Any) -> None:
         """Write the value as JSON, only with ``--json``; texts, numbers, Structs, paths; a Secret is refused."""
         if self.json:
-            _write(sys.stdout, _json_text(value, indent=2, stream=sys.stdout))
+            _write(sys.stdout, json_text(value, indent=2, wide=_is_wide(sys.stdout)))
 
     def raw(self, text: str) -> None:
         """Write exactly this text and a newline, in UTF-8 whatever the locale; on a terminal it is cleaned."""
@@ -118,7 +94,7 @@ class Session:
         if _is_terminal(sys.stdout) and len(cells) <= _DRAWN_ROWS:
             _draw_table(columns, cells, clean(title))
         else:
-            _write_table(columns, cells, clean(title))
+            _write(sys.stdout, (clean(title) + "\n" if title else "") + aligned(columns, cells))
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
@@ -260,6 +236,11 @@ def _is_terminal(stream: IO[str] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
+def _is_wide(stream: IO[str] | None) -> bool:
+    """Tell whether the stream can hold any text."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+
+
 def _painted(text: str, colour: str) -> str:
     """Return the text coloured where standard error is a terminal and ``NO_COLOR`` is unset."""
     if not _is_terminal(sys.stderr) or os.environ.get("NO_COLOR"):
@@ -299,38 +280,6 @@ def _required(line: str | None, prompt: str) -> str:
     return line
 
 
-def _json_text(value: Any, *, indent: int, stream: IO[str] | None) -> str:
-    import msgspec
-
-    try:
-        data = msgspec.json.Encoder(enc_hook=_json_hook, decimal_format="number", order="deterministic").encode(value)
-        text = msgspec.json.format(data, indent=indent or -1).decode()
-    except UnicodeEncodeError:  # a file name with bytes that are no UTF-8
-        import json
-
-        text = json.dumps(msgspec.to_builtins(value, enc_hook=_json_hook), indent=indent or None)
-    wide = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
-    return _escaped(text, _UNSAFE if wide else re.compile(r"[^\x20-\x7e]")) + "\n"
-
-
-def _escaped(text: str, unsafe: re.Pattern[str]) -> str:
-    """Return the JSON text with such characters as JSON escapes; the line breaks between members stay."""
-    return unsafe.sub(_json_escape, text) if not text.isprintable() or not text.isascii() else text
-
-
-def _json_escape(match: re.Match[str]) -> str:
-    if match.group() == "\n":
-        return "\n"
-    units = match.group().encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
-
-
-def _json_hook(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
 def _draw_table(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
     from rich import box
     from rich.console import Console
@@ -343,37 +292,8 @@ def _draw_table(columns: Sequence[str], rows: list[list[str]], title: str) -> No
             Text(column),
             no_wrap=column.lower() in ("id", "run"),
             overflow="fold",
-            justify="right" if _is_numeric(rows, i) else "left",
+            justify="right" if is_numeric(rows, i) else "left",
         )
     for row in rows:
         drawn.add_row(*map(Text, row))
     Console(file=sys.stdout, highlight=False).print(drawn)
-
-
-def _write_table(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
-    lines = [list(columns), *rows]
-    widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
-    right = [_is_numeric(rows, i) for i in range(len(columns))]
-    text = [f"{title}\n"] if title else []
-    for line in lines:
-        padded = (_padded(cell, width, after) for cell, width, after in zip(line, widths, right, strict=True))
-        text.append("  ".join(padded).rstrip() + "\n")
-    _write(sys.stdout, "".join(text))
-
-
-def _padded(cell: str, width: int, right: bool) -> str:
-    gap = " " * (width - _width(cell))
-    return gap + cell if right else cell + gap
-
-
-def _is_numeric(rows: list[list[str]], column: int) -> bool:
-    return all(row[column].replace(" ", "").isdecimal() for row in rows if row[column])
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal the text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(mark) else 2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in text
-    )

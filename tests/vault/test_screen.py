@@ -14,16 +14,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vault.errors import UsageError
-from vault.screen import Session, clean, clean_lines, command
+from vault.screen import Session, command
 from vault.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
-HOSTILE = "\x00\x07\x1b\x7f\x85\x9b\u00ad\u061c\u200b\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\ud800"
-anything = st.text(st.characters(exclude_categories=()))
 
 
 def session(**given: bool) -> Session:
@@ -32,39 +28,6 @@ def session(**given: bool) -> Session:
 
 def typed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
-
-
-# --- clean
-
-
-def test_terminal_controls_and_bidi_marks_are_shown_as_escapes() -> None:
-    assert clean("a\x1b[31mb\u202ec\n\t\r") == r"a\x1b[31mb\u202ec\n\t\r"
-
-
-def test_no_hostile_character_survives() -> None:
-    assert not set(clean(HOSTILE)) & set(HOSTILE)
-
-
-def test_a_lone_surrogate_and_a_tag_become_escapes() -> None:
-    assert clean("\udcff\U000e0041") == r"\udcff\U000e0041"
-
-
-@pytest.mark.parametrize("text", ["", "Müller & Söhne", "日本語", "naïve – “quoted”", "a\xa0b", "😀", r"C:\temp\x1b"])
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
-    assert clean(text) == text
-
-
-@given(anything)
-def test_cleaned_text_is_one_encodable_line_and_stays_so(text: str) -> None:
-    shown = clean(text)
-    assert len(shown.splitlines()) <= 1
-    assert not any(ord(mark) < 32 or 127 <= ord(mark) < 160 for mark in shown)
-    shown.encode()
-    assert clean(shown) == shown
-
-
-def test_lines_of_ours_keep_their_breaks() -> None:
-    assert clean_lines("one\ntwo\x1b") == "one\ntwo\\x1b"
 
 
 # --- say, warn, out, raw
@@ -105,17 +68,6 @@ def test_a_secret_does_not_slip_into_json(capsys: pytest.CaptureFixture[str]) ->
         session(json=True).out({"password": Secret("hunter2")})
     assert "hunter2" not in str(refusal.value)
     assert capsys.readouterr().out == ""
-
-
-@given(anything)
-def test_json_means_the_same_text_and_holds_nothing_hostile(text: str) -> None:
-    written = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", written)
-        session(json=True).out([text])
-    assert clean_lines(written.getvalue()) == written.getvalue()
-    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    assert json.loads(written.getvalue())[0] == joined
 
 
 def test_json_for_an_ascii_terminal_is_still_json(monkeypatch: pytest.MonkeyPatch) -> None:
