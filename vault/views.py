@@ -37,10 +37,9 @@ _LABELS = {
     "verification_number": "Security code",
     "pin": "PIN",
     "ssid": "Network",
-    "rp_id": "Passkey for",
-    "rp_name": "Passkey site",
-    "credential_id": "Passkey id",
-    "user_handle": "Passkey user id",
+    "rp_id": "Site",
+    "rp_name": "Site name",
+    "user_handle": "User id",
     "tel": "Phone",
     "content": "Notes",
     "url": "URL",
@@ -122,7 +121,7 @@ def _of_credential(credential: Credential) -> Iterator[Row]:
         if not field.text:
             continue
         name = {"note": "notes", "totp": "totp"}.get(tag, "") if member.name in ("content", "secret") else ""
-        label = "One-time code" if name == "totp" else _label(member.name)
+        label = "Key" if name == "totp" else _label(member.name)
         yield Row(label, field, field.is_concealed, _SECTIONS.get(tag, ""), name or _name(member.name))
 
 

@@ -90,7 +90,7 @@ def test_a_login_reads_from_user_name_to_history() -> None:
         ("User name", "ann", False),
         ("Password", "pw", True),
         ("Website", "https://bank.example", False),
-        ("One-time code", "JBSWY3DP", True),
+        ("Key", "JBSWY3DP", True),
         ("Period", "60", False),
         ("Notes", "two\nlines", True),
         ("Branch", "1", False),
@@ -102,7 +102,9 @@ def test_a_login_reads_from_user_name_to_history() -> None:
         ("colour", "red", False),
     ]
     assert [row.name for row in rows(item)][:4] == ["username", "password", "url", "totp"]
-    assert {row.section for row in rows(item) if row.label in ("Branch", "PUK")} == {"Phone"}
+    sections = {row.label: row.section for row in rows(item)}
+    assert (sections["Key"], sections["Period"]) == ("One-time code", "One-time code")
+    assert (sections["Branch"], sections["PUK"], sections["Website"]) == ("Phone", "Phone", "exact")
 
 
 def test_a_file_shows_its_name_and_size() -> None:
