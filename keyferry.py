@@ -22,20 +22,19 @@ __version__ = "0.1.0"
 INTERRUPTED = 130
 READER_GONE = 141  # as a program that SIGPIPE ended
 
-_ITEMS, _KEYS, _STATE = "vault.commands.items", "vault.commands.keys", "vault.commands.state"
-_MIGRATE = "migrate.commands"
+_MOVES, _ITEMS, _CHANGES = "migrate.commands", "vault.commands.items", "vault.commands.changes"
+_KEYS, _STATE = "vault.commands.keys", "vault.commands.state"
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Move": {
-        "migrate": (f"{_MIGRATE}.move:migrate", "Bring an export into the vault and account for every value."),
-        "convert": (f"{_MIGRATE}.turn:convert", "Turn one product's export into another's, no vault involved."),
-        "inspect": (f"{_MIGRATE}.look:inspect", "Say what an export is and what it can never hold; no values."),
-        "verify": (f"{_MIGRATE}.look:verify", "Prove again that everything in an export is in the vault."),
-        "undo": (f"{_MIGRATE}.back:undo", "Take an import back; later edits stay."),
-        "runs": (f"{_MIGRATE}.back:runs", "List the imports so far."),
-        "export": (f"{_MIGRATE}.turn:export", "Write the vault, or part of it, for another product."),
-        "formats": (f"{_MIGRATE}.look:formats", "List what can be read and written, and how to export it."),
-        "template": (f"{_MIGRATE}.look:template", "Write an example CSV to fill in."),
+        "migrate": (f"{_MOVES}.move:migrate", "Bring an export into the vault and account for every value."),
+        "convert": (f"{_MOVES}.turn:convert", "Turn one product's export into another's, no vault involved."),
+        "inspect": (f"{_MOVES}.look:inspect", "Say what an export is and what it can never hold; no values."),
+        "verify": (f"{_MOVES}.look:verify", "Prove again that everything in an export is in the vault."),
+        "undo": (f"{_MOVES}.back:undo", "Take an import back; later edits stay."),
+        "runs": (f"{_MOVES}.back:runs", "List the imports so far."),
+        "export": (f"{_MOVES}.turn:export", "Write the vault, or part of it, for another product."),
+        "formats": (f"{_MOVES}.look:formats", "List what can be read and written, and how to export it."),
     },
     "Look": {
         "list": (f"{_ITEMS}:list_", "List items, by folder, tag, kind or state."),
@@ -44,11 +43,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "otp": (f"{_ITEMS}:otp", "Show an item's one-time code."),
     },
     "Change": {
-        "add": (f"{_ITEMS}:add", "Make a new item."),
-        "edit": (f"{_ITEMS}:edit", "Change an item; the old values stay in its history."),
-        "rm": (f"{_ITEMS}:rm", "Put an item into the trash, or purge it."),
-        "restore-item": (f"{_ITEMS}:restore_item", "Take an item out of the trash."),
-        "generate": (f"{_ITEMS}:generate", "Make a password."),
+        "add": (f"{_CHANGES}:add", "Make a new item."),
+        "edit": (f"{_CHANGES}:edit", "Change an item; the old values stay in its history."),
+        "rm": (f"{_CHANGES}:rm", "Put an item into the trash, or purge it."),
+        "restore-item": (f"{_CHANGES}:restore_item", "Take an item out of the trash."),
+        "generate": (f"{_CHANGES}:generate", "Make a password."),
         "folders": (f"{_ITEMS}:folders", "List the folders."),
     },
     "Keep safe": {
