@@ -59,6 +59,7 @@ class Adapter:
     shape: Shape = field(default_factory=dict)  # of one record
     frame: Shape = field(default_factory=dict)  # of what stands around the records
     attachments: str = ""  # ZIP: member of an object that has these keys, as "files/{documentId}__{fileName}"
+    kept_raw: frozenset[str] = frozenset()  # keys of the format that stay in ``extra``; others are shown as key[n]
     name: str = ""  # set by the catalog from the file's name
 
     @property

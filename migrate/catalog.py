@@ -1,7 +1,7 @@
 """Which formats there are, and which one a file is: the door of this room.
 
-Detection is data: every adapter's ``Signature`` is tested against a *glimpse* of the file. Exactly one match, or a named
-tie; never a guess.
+Detection is data: every adapter's ``Signature`` is tested against a *glimpse* of the file. Exactly one match, or a
+named tie; never a guess.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
 
 
 def detect(seen: Glimpse, name: str) -> Adapter:
-    """Return the one format that fits; raises ``AmbiguousFormat`` or ``UnknownFormat`` with what the file looks like."""
+    """Return the one format that fits; raises ``AmbiguousFormat`` or ``UnknownFormat``."""
     found = [one for one in adapters() if matches(one.signature, seen)]
     if len(found) == 1:
         return found[0]
@@ -203,10 +203,11 @@ def open_source(
     options: dict[str, Any] | None = None,
     key: bytes | None = None,
     data: bytes | None = None,
+    password: str | None = None,
 ) -> Source:
-    """Read a file and say what it is; ``options`` are those of an earlier run (encoding, ...) or of the command line."""
+    """Read a file and say what it is; ``options`` are those of an earlier run or of the command line."""
     options = dict(options or {})
-    content = data if data is not None else read_file(path)
+    original = content = data if data is not None else read_file(path)
     name = path.name
     seen = glimpse(content, name, options.get("encoding"))
     chosen = adapter(format) if format else detect(seen, name)
@@ -217,7 +218,7 @@ def open_source(
         )
     if chosen.signature.kind in ("json", "xml", "text"):
         content = utf8(content, name, options.get("encoding"))
-    return Source(
+    made = Source(
         name,
         content,
         format=chosen.name,
@@ -226,6 +227,8 @@ def open_source(
         key=os.urandom(16) if key is None else key,
         archive=seen.archive,
     )
+    made.original = original
+    return made
 
 
 _TEXTS = ("csv", "text")

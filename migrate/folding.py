@@ -62,26 +62,38 @@ class Folding:
         if known is None:
             taken = set(self.made.values())
             at_place = self.by_place.get((one.parent, one.title), [])
-            known = next((c for c in at_place if c not in taken), None)
+            known = next((c for c in at_place if c not in taken and self._can_hold(self.ours[c], one)), None)
         if known is None:
             self.store.put_collection(one)
             self._note(one)
             return one.id
-        self._add_aliases(known, one)
+        self._join(known, one)
         return known
 
-    def _add_aliases(self, known: str, one: Collection) -> None:
+    def _can_hold(self, ours: Collection, one: Collection) -> bool:
+        """Whether a folder of the same path can take over what the source says about its own."""
+        return not one.extra or not ours.extra or (ours.extra == one.extra and ours.format == one.format)
+
+    def _join(self, known: str, one: Collection) -> None:
+        """Add what the source says about a folder the vault has already: its names, and its raw keys."""
         ours = self.ours[known]
         aliases = tuple(dict.fromkeys((*ours.aliases, *one.aliases)))
-        if aliases != ours.aliases:
-            self._note(msgspec.structs.replace(ours, aliases=aliases, format=ours.format or one.format))
-            self.store.put_collection(self.ours[known])
+        takes_extra = bool(one.extra) and not ours.extra
+        joined = msgspec.structs.replace(
+            ours,
+            aliases=aliases,
+            extra=one.extra if takes_extra else ours.extra,
+            format=one.format if takes_extra else ours.format or one.format,
+        )
+        if joined != ours:
+            self._note(joined)
+            self.store.put_collection(joined)
 
     def finish(self) -> None:
         """Put in what no item was in, and the names that became known late."""
         self.incoming = {c.id: c for c in self.source.folders.all()}
         for one in self.incoming.values():
             if one.id in self.made:
-                self._add_aliases(self.made[one.id], one)
+                self._join(self.made[one.id], one)
             else:
                 self._resolve(one.id)

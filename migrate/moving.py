@@ -25,6 +25,7 @@ from vault.errors import UndeclaredLoss
 from vault.model import Item, ItemReference, kind_of
 from vault.moment import Instant
 from vault.store import Run, Store
+from vault.views import display_title
 
 
 @dataclass(slots=True)
@@ -36,8 +37,10 @@ class Outcome:
     ledger: Ledger
     items: Counter[str] = field(default_factory=Counter)  # verdict -> items
     kinds: Counter[str] = field(default_factory=Counter)  # login, card, ... -> items
+    titles: list[tuple[str, str]] = field(default_factory=list)  # (place, title), for a report that names them
     conflicts: list[tuple[str, str]] = field(default_factory=list)  # (new item, the one it differs from)
     proof: Proof = field(default_factory=Proof)
+    with_titles: bool = False
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers as ``--json`` gives them and the run keeps them."""
@@ -66,6 +69,7 @@ def migrate(
     now: Instant,
     into: tuple[str, ...] = (),
     dry_run: bool = False,
+    with_titles: bool = False,
     advance: Advance = lambda _: None,
 ) -> Outcome:
     """Move a source into the vault and prove it, or change nothing.
@@ -73,17 +77,19 @@ def migrate(
     ``advance`` is told of every record twice, once when it is read and once when it is proven. Raises
     ``UndeclaredLoss`` where the proof fails; then, and after any other error, the vault is as it was.
     """
-    outcome = Outcome(run, source.format, source.ledger)
-    digest = hashlib.sha256(source.data if source.archive is None else source.archive.data).hexdigest()
+    outcome = Outcome(run, source.format, source.ledger, with_titles=with_titles)
+    digest = hashlib.sha256(source.original).hexdigest()
     try:
         with many(), store.transaction():
             store.begin_run(Run(run, source.format, source.name, digest, now, options=source.options))
             with store.recording(run):
                 mover = _Mover(store, source, outcome, run, now, into, advance)
                 mover.move()
-            fresh = {place: (own_id, "" if own_id in mover.written else mark) for place, (own_id, mark) in mover.ties.items()}
+            fresh = {
+                place: (own_id, "" if own_id in mover.written else mark) for place, (own_id, mark) in mover.ties.items()
+            }
             outcome.proof = _proof(store, source, fresh, mover.aside, advance)
-            _check(outcome)
+            check(outcome.proof, outcome.ledger)
             store.end_run(run, outcome.summary())
             if dry_run:
                 raise _TakeBack
@@ -92,16 +98,22 @@ def migrate(
     return outcome
 
 
-def _check(outcome: Outcome) -> None:
-    values = outcome.ledger.values()
-    if outcome.proof.holds and values["arrived"] >= 0:
+def check(proof: Proof, ledger: Ledger) -> None:
+    """Raise ``UndeclaredLoss`` where the proof does not hold or the ledger does not balance."""
+    values = ledger.values()
+    if proof.holds and values["arrived"] >= 0:
         return
-    first = outcome.proof.findings[0] if outcome.proof.findings else None
-    where = f": the first at {first.place or 'the frame'}, {first.kind} {first.path}" if first else ""
+    first = proof.findings[0] if proof.findings else None
+    where = f": the first at {first.place or 'the frame'}, {first.kind} {_shape_of(first.path)}" if first else ""
     raise UndeclaredLoss(
-        f"{len(outcome.proof.findings)} values of the source could not be found again in the vault{where}",
+        f"{len(proof.findings)} values of the source could not be found again in the vault{where}",
         hint="nothing was written; this is a defect of Keyferry, please report the format and the path named here",
     )
+
+
+def _shape_of(path: str) -> str:
+    """Return how deep a value stands, without the keys, which may be the user's own."""
+    return f"value {path.count('.') + path.count('[')} levels deep"
 
 
 @dataclass(slots=True)
@@ -140,6 +152,10 @@ class _Mover:
             self.aside.add(one.place)
             self.store.add_quarantine(self.run, one.place, f"{one.reason} (line {one.line})", one.raw)
 
+    def fresh_ties(self) -> dict[str, tuple[str, str]]:
+        """Return the ties for the proof of this run: what it wrote itself needs no mark."""
+        return {place: (one, "" if one in self.written else mark) for place, (one, mark) in self.ties.items()}
+
     def _incoming(self, parsed: Parsed, folding: Folding, known: merge.Known) -> Iterator[Item]:
         for record, item in items_of(self.source, parsed):
             self.advance(1)
@@ -148,6 +164,8 @@ class _Mover:
             verdict = known.judge(self._placed(item, folding), self.now)
             self.outcome.items[verdict.kind] += 1
             self.outcome.kinds[kind_of(item)] += 1
+            if self.outcome.with_titles:
+                self.outcome.titles.append((record.place, display_title(item)))
             self.ties[record.place] = verdict.id, verdict.fingerprint
             if verdict.id != item.id:
                 self.renamed[item.id] = verdict.id
@@ -205,7 +223,7 @@ def _proof(
         return {place: _tie(store, own_id, rows.get(own_id), mark) for place, (own_id, mark) in known.items()}
 
     extras = store.extras().get(source.format, {})
-    proof = prove(stream(), shape, tied, places, _attachments(store, again))
+    proof = prove(stream(), shape, tied, places, attachments(again, store.document))
     around = prove_frame(frame, adapter.frame if adapter else {}, places, extras)
     proof.values += around.values
     proof.found += around.found
@@ -229,23 +247,22 @@ def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
     return Tie(own_id, row)
 
 
-def _attachments(store: Store, source: Source) -> Callable[[Any], list[str]]:
-    """Return a function giving the hashes of the files a record names, as the container holds them now."""
-    if source.archive is None or source.adapter is None or not source.adapter.attachments:
+def attachments(source: Source, document: Callable[[str], bytes | None]) -> Callable[[Any], list[str]]:
+    """Return a function giving the hashes of the files a record names, as the container holds them now.
+
+    ``document`` gives the bytes that are kept under a hash; where they differ a text is given that nothing holds.
+    """
+    archive = source.archive
+    if archive is None or source.adapter is None or not source.adapter.attachments:
         return lambda _: []
     find = named_members(source.adapter.attachments)
-    members = frozenset(source.archive.names)
+    members = frozenset(archive.names)
 
-    def hashes(data: Any) -> list[str]:
-        return [_stored_as(store, source.archive.read(member)) for member in find(data) if member in members]
+    def kept_as(content: bytes) -> str:
+        name = hash_of(content)
+        return name if document(name) == content else f"{name} is not kept"
 
-    return hashes
-
-
-def _stored_as(store: Store, content: bytes) -> str:
-    """Return the hash of a file, or a text nothing holds where the vault has other bytes under that name."""
-    name = hash_of(content)
-    return name if store.document(name) == content else f"{name} is not in the vault"
+    return lambda data: [kept_as(archive.read(member)) for member in find(data) if member in members]
 
 
 @dataclass(slots=True)
@@ -274,8 +291,6 @@ def verify(store: Store, source: Source, run: Run, advance: Advance = lambda _: 
         aside = {q.place for q in store.quarantined(run.id)}
         proof = _proof(store, source, ties, aside, advance)
     found = Verification(run, proof)
-    from vault.views import display_title
-
     for one in proof.findings:
         item = store.item(one.item) if one.item else None
         found.titles[one.item] = display_title(item) if item else "(gone)"

@@ -2,8 +2,8 @@
 
 An independent path. It starts from bytes, reads them with readers that know no product, and compares *per record*: each
 record is tied to one item, and its values, folder and attachments must be in that item's stored row. A changed value is
-proven by running its rule again, forward. It shares no code with the adapters; of them it knows only data: where records
-stand, what is structure, which rule changes what.
+proven by running its rule again, forward. It shares no code with the adapters; of them it knows only data: where
+records stand, what is structure, which rule changes what.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def _paths(data: Any, shape: Any, texts: set[str], expected: set[tuple[str, ...]
 
 
 def prove_frame(frame: Any, shape: Any, places: Places, extras: Any, rows: Iterable[str] = ()) -> Proof:
-    """Look for every value that stands outside the records: in any folder, or in what the format said beside its items."""
+    """Look for every value outside the records: in any folder, or in what the format said beside its items."""
     texts: list[str] = list(rows)
     _held(extras, texts, raw=True)
     has = _everywhere(places) | frozenset(texts)
@@ -296,4 +296,3 @@ def named_members(template: str) -> Callable[[Any], Iterator[str]]:
 def hash_of(data: bytes) -> str:
     """Return a document's name: base64url SHA-256 without padding."""
     return urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-

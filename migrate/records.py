@@ -64,10 +64,8 @@ def read_json(data: bytes | str) -> Any:
 def _decoder(pattern: Pattern) -> Any:
     kind: Any = msgspec.Raw
     for step in reversed(pattern):
-        if step == "*":
-            kind = list[kind]
-        else:
-            kind = msgspec.defstruct("Node", [("below", kind)], rename={"below": step})
+        is_list = step == "*"
+        kind = list[kind] if is_list else msgspec.defstruct("Node", [("below", kind)], rename={"below": step})
     return msgspec.json.Decoder(kind)
 
 

@@ -39,7 +39,7 @@ def number_of(value: Any) -> int | None:
 
 
 def instant_of(value: Any, unit: int = 1) -> str | None:
-    """Return the instant of a UNIX time in 1/``unit`` seconds; a number too large for seconds is read as milliseconds."""
+    """Return the instant of a UNIX time in 1/``unit`` seconds; numbers too large for seconds are milliseconds."""
     number = number_of(value)
     if number is None or number < 0:
         return None

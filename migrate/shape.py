@@ -1,4 +1,4 @@
-"""What a source record looks like to a reader that knows no product: data an adapter declares, read by ledger and proof.
+"""What a source record looks like to a reader that knows no product: data of an adapter, read by ledger and proof.
 
 A *leaf* is a non-empty text or a number. ``codes(...)`` marks numbers or words that are structure, ``Changed(rule)``
 values that change on the way in. Everything that is not declared is a plain leaf and must arrive as it is.
@@ -75,9 +75,9 @@ def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None) -> 
         for key, value in node.items():
             yield from leaves(value, below.get(key, below.get("*")), f"{path}.{key}" if path else key, node)
     elif isinstance(node, list):
-        below = shape.get("*") if isinstance(shape, dict) else None
+        each = shape.get("*") if isinstance(shape, dict) else None
         for index, value in enumerate(node):
-            yield from leaves(value, below, f"{path}[{index}]", node)
+            yield from leaves(value, each, f"{path}[{index}]", node)
     elif is_leaf(node):
         if isinstance(shape, Codes) and node in shape.values:
             return

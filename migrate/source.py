@@ -100,6 +100,7 @@ class Source:
         self.adapter = adapter
         self.options: dict[str, Any] = options if options is not None else {}  # what a later proof must know again
         self.key = key
+        self.original = data  # the file itself, where ``data`` is what was inside it
         self.archive = archive  # ZIP containers: migrate.containers.Archive
         self.ledger = Ledger(adapter.shape if adapter else {}, adapter.frame if adapter else {})
         self.folders = Folders(self)

@@ -134,7 +134,7 @@ class Rows:
             return None
         self.number += 1
         cells, width = line.cells, len(header)
-        if line.error or len(cells) > width and any(cells[width:]):
+        if line.error or (len(cells) > width and any(cells[width:])):
             self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
             return None
         if len(cells) < width:

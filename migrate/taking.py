@@ -133,5 +133,6 @@ Members = Mapping[str, tuple[str, str]]  # model member -> (source key, CXF fiel
 def fields(part: dict[str, Any], members: Members) -> dict[str, Field | None]:
     """Pop a text for each member of the model into a field of its type."""
     return {
-        ours: hidden(part, key) if kind == CONCEALED else field(part, key, kind) for ours, (key, kind) in members.items()
+        ours: hidden(part, key) if kind == CONCEALED else field(part, key, kind)
+        for ours, (key, kind) in members.items()
     }

@@ -46,8 +46,11 @@ class Field(Part, frozen=True):
     link: str | None = None  # what a linked field points to, in the source's own words
 
     def __post_init__(self) -> None:
-        if self.field_type == CONCEALED and not isinstance(self.value, Secret):
-            msgspec.structs.force_setattr(self, "value", Secret(self.value))
+        if self.field_type == CONCEALED:
+            if not isinstance(self.value, Secret):
+                msgspec.structs.force_setattr(self, "value", Secret(self.value))
+        elif self.field_type == "string":
+            _same_default(self, "field_type", "string")
 
     @property
     def text(self) -> str:
@@ -58,6 +61,12 @@ class Field(Part, frozen=True):
     def is_concealed(self) -> bool:
         """Whether the value is to be hidden from view."""
         return self.field_type == CONCEALED
+
+
+def _same_default(part: Part, name: str, default: str) -> None:
+    """Put the default itself in place of an equal text: msgspec leaves a default out of JSON only by identity."""
+    if getattr(part, name) is not default:
+        msgspec.structs.force_setattr(part, name, default)
 
 
 def concealed(text: str, **members: Any) -> Field:
@@ -112,6 +121,12 @@ class Totp(Credential, frozen=True, tag="totp"):
     label: str | None = None  # the name of the field it stood in, where an item has several
     source: Secret | None = None  # the source's own text; absent where it is just ``secret`` with the defaults
     parameters: dict[str, str] = {}  # unknown parameters of an otpauth URI
+
+    def __post_init__(self) -> None:
+        if self.algorithm == "sha1":
+            _same_default(self, "algorithm", "sha1")
+        if self.kind == "totp":
+            _same_default(self, "kind", "totp")
 
 
 class GeneratedPassword(Credential, frozen=True, tag="generated-password"):
@@ -329,6 +344,10 @@ class Past(Part, frozen=True):
     at: Instant | None = None
     field: str = "password"  # which member, or the label of the custom field
 
+    def __post_init__(self) -> None:
+        if self.field == "password":
+            _same_default(self, "field", "password")
+
 
 class Provenance(Part, frozen=True):
     """Where an item came from first."""
@@ -416,9 +435,10 @@ KINDS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("ssh-key", (SshKey,)),
     ("api-key", (ApiKey,)),
     ("wifi", (Wifi,)),
+    ("identity", (Address,)),
     ("passport", (Passport,)),
     ("drivers-license", (DriversLicense,)),
-    ("identity", (PersonName, Address)),
+    ("identity", (PersonName,)),
     ("identity-document", (IdentityDocument,)),
     ("totp", (Totp,)),
     ("password", (GeneratedPassword,)),
@@ -466,5 +486,3 @@ def dec_hook(kind: type, value: Any) -> Any:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise TypeError(f"{kind.__name__} is not part of the model")
-
-

@@ -33,5 +33,5 @@ class Secret:
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError("a Secret is not converted by itself; use reveal() where it is written out")
 
-    __str__ = __format__ = __reduce__ = __reduce_ex__ = __iter__ = __len__ = _refuse  # type: ignore[assignment]
-    __hash__ = _refuse  # type: ignore[assignment]
+    __str__ = __format__ = __reduce__ = __reduce_ex__ = __iter__ = __len__ = _refuse
+    __hash__ = _refuse

@@ -1,0 +1,118 @@
+"""What the commands that read an export have in common: options, opening, and the tables of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vault.errors import UsageError
+from vault.screen import Session, clean
+
+if TYPE_CHECKING:
+    from migrate.adapter import Adapter
+    from migrate.ledger import Ledger
+    from migrate.source import Source
+    from vault.store import Store
+
+PATH = click.Path(path_type=Path, allow_dash=True)
+LOSSES = 3
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that reads an export."""
+    options = (
+        click.option("--from", "format", metavar="FMT", help="What the file is, where it is not recognised."),
+        click.option("--password-file", type=PATH, metavar="P", help="The export's password: first line; - is stdin."),
+        click.option("--source-key-file", type=PATH, metavar="P", help="The export's key file (KeePass)."),
+        click.option("--encoding", metavar="E", help="The text's encoding, where it is not UTF-8 or UTF-16."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def read_password(path: Path | None) -> str | None:
+    """Return the first line of a password file, BOM and line end removed, spaces kept; ``-`` is standard input."""
+    if path is None:
+        return None
+    if str(path) == "-":
+        line = sys.stdin.buffer.readline()
+    else:
+        from vault.files import read_file
+
+        line = read_file(path).split(b"\n", 1)[0]
+    try:
+        return line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UsageError("the password file is no UTF-8 text", hint="save it as UTF-8") from None
+
+
+def open_export(path: Path, given: dict[str, Any], options: dict[str, Any] | None = None) -> Source:
+    """Open the export a command names; ``-`` is standard input."""
+    from migrate import catalog
+
+    merged = {**(options or {}), **({"encoding": given["encoding"]} if given.get("encoding") else {})}
+    data = sys.stdin.buffer.read() if str(path) == "-" else None
+    named = Path("standard input") if data is not None else path
+    return catalog.open_source(
+        named, format=given.get("format"), options=merged, data=data, password=read_password(given.get("password_file"))
+    )
+
+
+def open_vault(session: Session, *, read_only: bool = False) -> Store:
+    """Open the vault of this home, asking for its passphrase if it has one."""
+    from vault.keys import open_vault
+
+    return open_vault(
+        session.home, read_only=read_only, passphrase=lambda: session.secret("passphrase"), warn=session.warn
+    )
+
+
+def show_values(session: Session, values: dict[str, int]) -> None:
+    """Draw the sums of a ledger."""
+    from migrate.report import FATES
+
+    session.table(FATES, [[f"{values[fate]:,}" for fate in FATES]], title="values")
+
+
+def show_lines(session: Session, ledger: Ledger, adapter: Adapter) -> None:
+    """Draw what did not simply arrive, and give the ledger's warnings."""
+    from migrate.report import Lines
+
+    session.table(("fate", "what", "where or why", "values"), Lines.of(ledger, adapter).table())
+    for text in ledger.warnings:
+        session.warn(text)
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON or HTML, by the file's suffix, readable by its owner only."""
+    from migrate.report import as_html, as_json
+    from vault.files import write_private
+
+    if path.suffix.lower() not in (".json", ".html"):
+        raise UsageError("a report is a .json or a .html file", hint="name it so: --report report.html")
+    text = as_html(report) if path.suffix.lower() == ".html" else as_json(report)
+    write_private(path, text.encode("utf-8"))
+
+
+def counted(kinds: dict[str, int]) -> str:
+    """Return "9 logins, 3 notes" for counts by kind."""
+    return ", ".join(f"{n:,} {_plural(kind, n)}" for kind, n in sorted(kinds.items(), key=lambda pair: -pair[1]))
+
+
+def _plural(word: str, n: int) -> str:
+    if n == 1:
+        return word
+    return f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return names for one line, the rest counted."""
+    shown = ", ".join(clean(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,135 @@
+"""What a run says about itself: tables for people, JSON for machines, HTML to keep.
+
+A report holds no values and no digests; a key or header the format does not know is ``key[n]``; titles only on request.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrate.adapter import Adapter
+from migrate.ledger import Ledger
+from vault.screen import clean
+
+FATES = ("total", "arrived", "elsewhere", "changed", "dropped", "quarantined", "structure")
+
+
+@dataclass(slots=True)
+class Lines:
+    """The ledger's lines, summed up over records: what did not simply arrive, and where it is."""
+
+    rows: list[tuple[str, str, str, int]] = field(default_factory=list)  # fate, what, where or why, values
+
+    @classmethod
+    def of(cls, ledger: Ledger, adapter: Adapter) -> Lines:
+        """Sum the lines of a ledger by path; keys no adapter declares are masked."""
+        mask = _Mask(adapter.kept_raw)
+        elsewhere: Counter[str] = Counter()
+        for (_, path), values in ledger.elsewhere_lines.items():
+            elsewhere[mask.path(path)] += values
+        rows = [("elsewhere", path, "kept raw, shown as a custom field", n) for path, n in elsewhere.most_common()]
+        rows += [("changed", "values", _words(rule), n) for rule, n in ledger.changed_lines.most_common()]
+        rows += [("dropped", mask.path(what), by, n) for (what, by), n in ledger.dropped_lines.most_common()]
+        rows += [("quarantined", f"{q.place}{_at(q.line, q.column)}", q.reason, q.values) for q in ledger.quarantine]
+        return cls(rows)
+
+    @staticmethod
+    def shown_path(adapter: Adapter | None) -> Callable[[str], str]:
+        """Return a function that shows a value's path without keys only the user's own file knows."""
+        known = _keys(adapter.shape) | adapter.kept_raw if adapter else frozenset()
+        return lambda path: ".".join(p if p.split("[")[0] in known else "…" for p in path.split("."))
+
+    def table(self, most: int = 12) -> list[tuple[str, str, str, str]]:
+        """Return the rows as cells, the last one saying how many more there are."""
+        shown = [(fate, what, why, f"{n:,}") for fate, what, why, n in self.rows[:most]]
+        if len(self.rows) > most:
+            shown.append(("…", f"{len(self.rows) - most} more lines", "all with --report FILE", ""))
+        return shown
+
+
+def _keys(shape: Any) -> frozenset[str]:
+    """Return every key a shape names."""
+    if not isinstance(shape, dict):
+        return frozenset()
+    return frozenset(shape).union(*(_keys(below) for below in shape.values()))
+
+
+def _at(line: int, column: int) -> str:
+    return f" (line {line}, column {column})" if line else ""
+
+
+def _words(rule: str) -> str:
+    return rule.replace("_", " ")
+
+
+@dataclass(slots=True)
+class _Mask:
+    """Replaces keys that only the user's own file knows."""
+
+    known: frozenset[str]
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def path(self, path: str) -> str:
+        head, _, key = path.rpartition(".")
+        if path in self.known or key in self.known:
+            return path
+        number = self.numbers.setdefault(path, len(self.numbers) + 1)
+        return f"{head}.key[{number}]" if head else f"key[{number}]"
+
+
+def as_dict(
+    summary: dict[str, Any], ledger: Ledger, adapter: Adapter, titles: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """Return the whole report for JSON; ``titles`` are (place, title) and given only when asked for."""
+    lines = Lines.of(ledger, adapter)
+    made: dict[str, Any] = {
+        **summary,
+        "product": adapter.product,
+        "lines": [{"fate": f, "what": clean(w), "why": y, "values": n} for f, w, y, n in lines.rows],
+        "warnings": list(ledger.warnings),
+    }
+    if titles:
+        made["titles"] = [{"place": place, "title": clean(title)} for place, title in titles]
+    return made
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Keyferry report</title>
+<style>body{{font:16px system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}}
+table{{border-collapse:collapse;margin:1em 0}}td,th{{border-bottom:1px solid #ccc;padding:.3em .8em;text-align:left}}
+td.n{{text-align:right;font-variant-numeric:tabular-nums}}</style></head><body>
+<h1>Keyferry: {product}</h1>
+{tables}
+</body></html>
+"""
+
+
+def as_html(report: dict[str, Any]) -> str:
+    """Return the report as a page that runs no script and loads nothing."""
+    tables = [
+        _table("Items", [(k, str(n)) for k, n in report.get("items", {}).items()]),
+        _table("Values", [(k, str(n)) for k, n in report.get("values", {}).items()]),
+        _table("Lines", [(x["fate"], x["what"], x["why"], str(x["values"])) for x in report["lines"]]),
+        _table("Warnings", [(text,) for text in report["warnings"]]),
+        _table("Titles", [(x["place"], x["title"]) for x in report.get("titles", [])]),
+    ]
+    return _PAGE.format(product=html.escape(report["product"]), tables="\n".join(t for t in tables if t))
+
+
+def _table(title: str, rows: list[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    cells = "\n".join("<tr>" + "".join(f"<td>{html.escape(clean(c))}</td>" for c in row) + "</tr>" for row in rows)
+    return f"<h2>{title}</h2>\n<table>{cells}</table>"
+
+
+def as_json(report: dict[str, Any]) -> str:
+    """Return the report as indented JSON."""
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
