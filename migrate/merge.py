@@ -16,6 +16,7 @@ from migrate.proof import held
 from vault.canonical import decode_item, encode
 from vault.model import BasicAuth, Item, ItemReference, Past, find
 from vault.moment import Instant
+from vault.secret import Secret
 from vault.store import Store
 from vault.views import display_title
 
@@ -156,7 +157,6 @@ def renewed(old: Item, item: Item, now: Instant) -> Item:
     history = item.history
     password = secret_of(old)
     if password and password != secret_of(item) and all(p.value.reveal() != password for p in history):
-        auth = find(old, BasicAuth)
-        history = (Past(value=auth.password.value, at=now), *history)
+        history = (Past(value=Secret(password), at=now), *history)
     history = (*history, *(p for p in old.history if p not in history))
     return msgspec.structs.replace(item, id=old.id, history=history)

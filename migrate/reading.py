@@ -87,8 +87,8 @@ def set_aside(source: Source, record: Record, reason: str) -> None:
     if record.raw[:1] == b"{":
         count(read_record(record.raw), source.ledger.shape, tally)
     source.ledger.changed -= tally[1]
-    for line in [key for key in source.ledger.elsewhere_lines if key[0] == record.place]:
-        del source.ledger.elsewhere_lines[line]
+    for noted in [key for key in source.ledger.elsewhere_lines if key[0] == record.place]:
+        del source.ledger.elsewhere_lines[noted]
     line, column = line_of(source.data, record.offset) if record.offset >= 0 else (record.line, 1)
     source.ledger.set_aside(Quarantined(record.place, reason, record.raw, line, column, record.values))
 

@@ -106,8 +106,8 @@ class _Tree:
 
 def _tree(data: bytes, pattern: Pattern) -> _Tree | None:
     """Return the containers around the records; None where the pattern does not fit or it is no JSON."""
-    for attempt in (lambda: data, lambda: _SURROGATE.sub(b"\\\\u0041", data)):
-        view = attempt()
+    for masked in (False, True):
+        view = _SURROGATE.sub(b"\\\\u0041", data) if masked else data
         try:
             return _Tree(_decoder(pattern).decode(view), view)
         except (msgspec.DecodeError, RecursionError, ValueError):
