@@ -286,7 +286,14 @@ def _draw_table(columns: Sequence[str], rows: list[list[str]], title: str) -> No
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE, title=Text(title) if title else None, title_justify="left", header_style="bold")
+    drawn = Table(
+        box=box.SIMPLE,
+        title=Text(title) if title else None,
+        title_justify="left",
+        header_style="bold",
+        show_edge=False,
+        pad_edge=False,
+    )
     for i, column in enumerate(columns):
         drawn.add_column(
             Text(column),
