@@ -163,7 +163,11 @@ def test_two_keys_travel_together() -> None:
     assert kit.open_recovery(kit.seal_recovery(KIT.recipient, VAULT, KEY, SEED), KIT) == (VAULT, (KEY, SEED))
 
 
-@pytest.mark.parametrize("data", [b"", b"junk", SEALED[:-1], SEALED[:60], SEALED[:-20] + b"\0" * 20])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"junk", SEALED[:-1], SEALED[:60], SEALED[:-20] + b"\0" * 20],
+    ids=["empty", "junk", "one byte short", "head only", "end wiped"],
+)
 def test_a_damaged_recovery_file_is_one_clear_error(data: bytes) -> None:
     with pytest.raises(DamagedVault):
         kit.open_recovery(data, KIT)
