@@ -23,7 +23,7 @@ import click
 from vault.errors import UsageError
 from vault.text import aligned, clean, clean_lines, is_numeric, json_text
 
-__all__ = ["Progress", "Session", "clean", "clean_lines", "command", "default_home", "prepare_streams"]
+__all__ = ["Progress", "Session", "clean", "clean_lines", "command", "prepare_streams"]
 
 _DRAWN_ROWS = 500  # rich needs a second for some thousand rows
 _QUIET_SECONDS = 1.0
@@ -36,13 +36,6 @@ def prepare_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def default_home() -> Path:
-    """Return the folder of vault and settings where neither ``--home`` nor ``KEYFERRY_HOME`` names one."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("keyferry", appauthor=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +193,9 @@ def command(
     def decorate(function: Callable[..., int | None]) -> click.Command:
         @functools.wraps(function)
         def run(*, home: Path | None, as_json: bool, yes: bool, **given: Any) -> None:
-            session = Session((home or default_home()).expanduser().absolute(), as_json, yes)
+            from vault.settings import default_home
+
+            session = Session(home.expanduser().absolute() if home else default_home(), as_json, yes)
             code = function(session, **given)
             if code:
                 click.get_current_context().exit(code)

@@ -204,6 +204,11 @@ def test_the_home_comes_from_option_environment_and_platform(monkeypatch: pytest
     assert home().name == "keyferry"
 
 
+def test_a_home_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert CliRunner().invoke(save, ["a", "--home", str(tmp_path / "file")]).exit_code == 2
+
+
 def test_the_shared_options_stand_last_in_the_help() -> None:
     text = CliRunner().invoke(save, ["--help"]).stdout
     assert "Save the kit." in text
