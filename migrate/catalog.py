@@ -142,7 +142,7 @@ def _json_glimpse(text: bytes) -> Glimpse:
     return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short)
 
 
-def _first_object(rows: bytes) -> frozenset[str] | None:
+def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
     """Return the keys of a list's first object; None where there is none."""
     import json
 
@@ -150,9 +150,11 @@ def _first_object(rows: bytes) -> frozenset[str] | None:
     if at < 0:
         return None
     try:
-        found, _ = json.JSONDecoder().raw_decode(rows[at : at + 2_000_000].decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+        found, _ = json.JSONDecoder().raw_decode(rows[at : at + size].decode("utf-8", "replace"))
+    except RecursionError:
         return None
+    except ValueError:
+        return _first_object(rows, size * 64) if size < len(rows) else None
     return frozenset(found)
 
 

@@ -213,17 +213,22 @@ def _compare(
     if row is None:
         return []
     has, folders = held(row)
-    need = Counter(plain)
-    short = need - has
+    spare = dict(has)
+    lost = []
     where = [places.texts.get(folder, frozenset()) for folder in folders]
-    lost = [text for text in short if not any(text in texts for texts in where)]
+    for text in plain:
+        if spare.get(text):
+            spare[text] -= 1
+        elif not any(text in texts for texts in where):
+            lost.append(text)
     broken = [e for e in changed if not all(t in has or any(t in texts for texts in where) for t in e)]
     findings = []
     if lost or broken:
         findings = [Finding(place, tie.item, path) for path in _paths(data, shape, set(lost), set(broken))]
-    excused = {text for expected in changed for text in expected}
-    twice = [text for text, n in (has - need).items() if text in need and text not in excused]
-    findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, shape, set(twice), set())]
+    twice = {text for text in plain if spare.get(text)}
+    if twice:
+        twice -= {text for expected in changed for text in expected}
+        findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, shape, twice, set())]
     if not findings and tie.arrived is not None and tie.row is not None:
         findings = _since(place, tie, data, shape, has, folders)
     return findings

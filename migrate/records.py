@@ -57,7 +57,12 @@ def read_json(data: bytes | str) -> Any:
 
     Raises ``ValueError`` (``DuplicateKey`` among them) or ``RecursionError``; their messages may hold content.
     """
-    return _DECODER.decode(data if isinstance(data, str) else data.decode("utf-8"))
+    text = data if isinstance(data, str) else data.decode("utf-8")
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _DECODER.decode(text)
 
 
 @lru_cache(maxsize=32)

@@ -1,5 +1,10 @@
 """Rows of comma-separated files, read so that no cell is lost: our own decoding, ``csv.reader``, physical lines.
 
+- The delimiter is the one of ``, ; TAB`` that cuts the first line into most cells.
+- A row with more cells than the header, with a stray quote or a quote that is never closed is set aside as it stands.
+- Reading goes on after a broken quote at the next line that has exactly the header's cells; nothing in between is guessed.
+- A row that repeats the header (exports that were joined) is none.
+
 ``pandas.read_csv`` is not used: with its best settings it cuts surplus cells off and cannot tell a missing cell from an
 empty one (dossier: CSV reading).
 """
@@ -8,12 +13,10 @@ from __future__ import annotations
 
 import csv
 import html
-import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from migrate.decoding import decode
 from migrate.ledger import Quarantined
@@ -21,6 +24,10 @@ from migrate.source import Record, Source
 from vault.errors import DamagedExport
 
 _DELIMITERS = ",;\t"
+_MAX_LINE = 16 << 20  # characters of one physical line; no product writes a longer one
+_MAX_COLUMNS = 1000
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")  # not splitlines(): it also cuts at U+2028 and the like
+_RESUME_FROM = 3  # cells: in a narrower table too many lines of a text look like rows
 
 
 @dataclass(slots=True)
@@ -43,16 +50,18 @@ class Table:
 
 
 def read_table(data: bytes, name: str, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
-    """Read a delimited text file; the delimiter is the one of ``, ; TAB`` that cuts the first line into most cells.
+    """Read a delimited text file; the rows are read while they are asked for.
 
-    Raises ``UnknownEncoding``, and ``DamagedExport`` where even the header cannot be read.
+    Raises ``UnknownEncoding``, and ``DamagedExport`` where even the header cannot be read or a line is endless.
     """
     text = decode(data, name, encoding)
     mark = delimiter or sniff(text)
-    lines = _lines(text, mark)
+    lines = _lines(text, mark, name)
     first = next((line for line in lines if line.error or any(line.cells)), None)
     if first is None or first.error:
         raise DamagedExport(f"{name} has no readable first line", hint="export again")
+    if len(first.cells) > _MAX_COLUMNS:
+        raise DamagedExport(f"{name} has more than {_MAX_COLUMNS:,} columns", hint="export again")
     return Table(unique([cell.strip().strip("\ufeff\u200b") for cell in first.cells]), mark, lines)
 
 
@@ -65,38 +74,86 @@ def sniff(text: str) -> str:
 
 def unique(names: Sequence[str]) -> list[str]:
     """Return the names with later equals numbered: ``url``, ``url (2)``; an empty one is ``column 3``."""
-    made: list[str] = []
+    made: dict[str, None] = {}
     for index, name in enumerate(names):
         base = name or f"column {index + 1}"
         candidate, n = base, 1
         while candidate in made:
             n += 1
             candidate = f"{base} ({n})"
-        made.append(candidate)
-    return made
+        made[candidate] = None
+    return list(made)
 
 
-def _lines(text: str, delimiter: str) -> Iterator[Line]:
+def physical_lines(text: str, name: str = "") -> Iterator[str]:
+    r"""Yield the lines of a text with their ends, which are ``\r\n``, ``\n`` or ``\r``.
+
+    Raises ``DamagedExport`` where a line is longer than any product's.
+    """
+    if "\r" in text:
+        ends = ((found.start(), found.end()) for found in _LINE.finditer(text))
+    else:
+        ends = _newlines(text)
+    for start, end in ends:
+        if end - start > _MAX_LINE:
+            raise DamagedExport(
+                f"{name} has a line of more than {_MAX_LINE >> 20} million characters",
+                hint="no product writes such a table; export again",
+            )
+        yield text[start:end]
+
+
+def _newlines(text: str) -> Iterator[tuple[int, int]]:
+    start, find = 0, text.find
+    while end := find("\n", start) + 1:
+        yield start, end
+        start = end
+    if start < len(text):
+        yield start, len(text)
+
+
+class _Feed:
+    """Physical lines for ``csv.reader``: what it used for a row is known, and can be given back."""
+
+    __slots__ = ("_back", "_lines", "used")
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self._back = lines, list[str]()
+        self.used: list[str] = []
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.pop() if self._back else next(self._lines)
+        self.used.append(line)
+        return line
+
+    def give_back(self, start: int) -> None:
+        """Take the used lines from ``start`` on as not yet read."""
+        self._back.extend(reversed(self.used[start:]))
+        del self.used[start:]
+
+
+def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
     csv.field_size_limit(sys.maxsize)
-    used: list[str] = []
-
-    def feed() -> Iterator[str]:
-        for physical in io.StringIO(text, newline=""):
-            used.append(physical)
-            yield physical
-
-    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
-    number = 1
+    feed = _Feed(physical_lines(text, name))
+    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    number, width = 1, 0
     while True:
-        used.clear()
+        feed.used = used = []
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Line(number, [], "".join(used), _reason(error, number))
+            reason = _reason(error, number)
+            if start := _resume(used, delimiter, width):
+                feed.give_back(start)
+            yield Line(number, [], "".join(used), reason)
         else:
-            yield Line(number, cells, "".join(used))
+            width = width or (len(cells) if any(cells) else 0)
+            yield Line(number, cells, used[0] if len(used) == 1 else "".join(used))
         number += len(used)
 
 
@@ -106,46 +163,117 @@ def _reason(error: csv.Error, number: int) -> str:
     return "a quote stands where none may stand"
 
 
+def _resume(used: Sequence[str], delimiter: str, width: int) -> int:
+    """Return the index of the line at which reading can go on inside a broken row; 0 where there is none.
+
+    At least half of the lines must look like rows: else they are the text of one cell that was cut off.
+    """
+    if width < _RESUME_FROM:
+        return 0
+    fits = [index for index, line in enumerate(used) if index and _is_row(line, delimiter, width)]
+    return fits[0] if fits and 2 * len(fits) >= len(used) - 2 else 0
+
+
+def _is_row(line: str, delimiter: str, width: int) -> bool:
+    if line.count(delimiter) < width - 1 or delimiter == "," and ", " in re.sub(r'"[^"]*"', "", line):
+        return False
+    try:
+        rows = list(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return False
+    return len(rows) == 1 and len(rows[0]) == width
+
+
+Check = Callable[[Mapping[str, str]], str]
+
+
+def _no_objection(_: Mapping[str, str]) -> str:
+    return ""
+
+
 @dataclass(slots=True)
 class Rows:
-    """The data rows of a table as records: one dict of header and cell each, ragged and broken ones set aside."""
+    """The data rows of a table as records: one dict of header and cell each, ragged and broken ones set aside.
+
+    A column that ``options["map"]`` drops is left out and counted as dropped.
+    """
 
     source: Source
     table: Table
+    least: int = 1  # cells a row must have; what is missing behind them counts as empty
+    rename: Mapping[str, str] = field(default_factory=dict)  # column of the file -> name by which it is known
+    check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
+    ends_with_line: bool = False  # the product ends its last row, so that one without an end was cut off
+    whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
     number: int = 0
     short: list[int] = field(default_factory=list)
-    decoded: int = 0
 
     def records(self) -> Iterator[Record]:
         """Yield a record for each row; a row that does not fit the header goes to quarantine, as it stands."""
+        header = [self.rename.get(name, name) for name in self.table.header]
         unescape = bool(self.source.options.get("unescape_html"))
+        drop = [name for name, role in (self.source.options.get("map") or {}).items() if role == "drop"]
         held: Line | None = None
         for line in self.table.lines:
-            if held is not None and (record := self._record(held, unescape, is_last=False)):
-                yield record
+            if held is not None and (data := self._data(held, header)) is not None:
+                yield self._record(held, data, unescape, drop)
             held = line
-        if held is not None and (record := self._record(held, unescape, is_last=True)):
-            yield record
+        if held is not None and self._is_complete(held, header) and (data := self._data(held, header)) is not None:
+            yield self._record(held, data, unescape, drop)
         self._report()
 
-    def _record(self, line: Line, unescape: bool, *, is_last: bool) -> Record | None:
-        header = self.table.header
-        if not line.error and not any(line.cells):
+    def _data(self, line: Line, header: list[str]) -> dict[str, str] | None:
+        """Return a row's cells by column; None for a row that is none, or was set aside."""
+        cells, width = line.cells, len(header)
+        if not line.error and (not any(cells) or self._repeats_header(cells)):
             return None
         self.number += 1
-        cells, width = line.cells, len(header)
         if line.error or (len(cells) > width and any(cells[width:])):
-            self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
-            return None
+            return self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
         if len(cells) < width:
-            if is_last and not line.raw.endswith(("\n", "\r")) and not self.short:
-                self._set_aside(line, f"the last line has {len(cells)} of {width} cells; the file may be cut off")
-                return None
+            if len(cells) < self.least:
+                return self._set_aside(line, f"{len(cells)} cells where the header has {width}")
             self.short.append(line.number)
         data = dict(zip(header, cells, strict=False))
+        reason = self.check(data)
+        return self._set_aside(line, reason) if reason else data
+
+    def _repeats_header(self, cells: list[str]) -> bool:
+        header = self.table.header
+        return cells[-1] == header[-1] and [cell.strip().strip("\ufeff\u200b") for cell in cells] == header
+
+    def _is_complete(self, line: Line, header: list[str]) -> bool:
+        """Whether the last row may be taken; one that can only be cut off is set aside here."""
+        cells = line.cells
+        if line.error or line.raw.endswith(("\n", "\r")) or not any(cells):
+            return True
+        reason = ""
+        if len(cells) < len(header) and not self.short:
+            reason = f"the last line has {len(cells)} of {len(header)} cells; the file may be cut off"
+        elif cells[-1] not in self.whole and not line.raw.endswith('"'):
+            if self.ends_with_line:
+                reason = "the last line has no end; the file may be cut off"
+            elif cells[-1] and not self.source.is_reread:
+                self.source.ledger.warn(
+                    f"line {line.number} has no line end; if the file was cut off there, its last cell is not complete"
+                )
+        if reason:
+            self.number += 1
+            self._set_aside(line, reason)
+        return not reason
+
+    def _record(self, line: Line, data: dict[str, str], unescape: bool, drop: list[str]) -> Record:
+        if drop:
+            self._drop(data, drop)
         if unescape:
             data = self._unescaped(data)
         return Record(self.source, f"row {self.number}", data, line.raw.encode(), line=line.number)
+
+    def _drop(self, data: dict[str, str], names: list[str]) -> None:
+        for name in names:
+            if data.pop(name, "") and not self.source.is_reread:
+                self.source.ledger.total += 1
+                self.source.ledger.dropped(name, "by your --map")
 
     def _unescaped(self, data: dict[str, str]) -> dict[str, str]:
         made = {key: html.unescape(value) if "&" in value else value for key, value in data.items()}
@@ -168,11 +296,9 @@ class Rows:
             )
 
 
-def is_escaped(data: bytes) -> bool:
+def is_escaped(text: str) -> bool:
     """Whether a whole file was HTML-escaped: entities occur, and no ``&`` or ``<`` stands alone (dossier: LastPass 3.4)."""
-    entities = len(re.findall(rb"&(?:amp|lt|gt|quot|apos|#39|#x27);", data))
-    return entities > 0 and data.count(b"&") == entities and b"<" not in data
-
-
-Values = Mapping[str, Any]
-RowReader = Callable[[Record], Any]
+    marks = text.count("&")
+    if not marks or "<" in text:
+        return False
+    return marks == len(re.findall(r"&(?:amp|lt|gt|quot|apos|#0?39|#x27|#34);", text))

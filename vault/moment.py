@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 Instant = str
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
+_SHORT = len("2024-01-02T03:04:05.123456Z")  # what the standard library reads as it is
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 
@@ -20,7 +21,7 @@ def is_instant(text: object) -> bool:
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         return False
     try:
-        to_datetime(text)
+        _read(text)
     except (ValueError, OverflowError):
         return False
     return True
@@ -52,8 +53,13 @@ def from_micros(micros: int) -> Instant:
 
 def to_datetime(instant: Instant) -> datetime:
     """Return the aware UTC datetime, fractions below a microsecond cut off."""
-    text = re.sub(r"(\.\d{6})\d+", r"\1", instant.upper())
-    return datetime.fromisoformat(text).astimezone(UTC)
+    return _read(instant).astimezone(UTC)
+
+
+def _read(instant: Instant) -> datetime:
+    if len(instant) > _SHORT or instant[-1] == "z":
+        instant = re.sub(r"(\.\d{6})\d+", r"\1", instant.upper())
+    return datetime.fromisoformat(instant)
 
 
 def to_seconds(instant: Instant) -> int:
