@@ -1,0 +1,159 @@
+"""Every job of the table beside its floor: ``python -m benchmarks [--quick]``.
+
+A new process per run, the vault on disk with synchronous FULL, processor seconds of the whole process tree, the best of
+several runs. The floor runs in between, so both see the same machine. The digest beside a time tells what was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import exports
+
+HERE = Path(__file__).parent
+KEYFERRY = [sys.executable, str(HERE.parent / "keyferry.py")]
+FLOOR = [sys.executable, str(HERE / "floors.py")]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job: what it is called, the goal in seconds, and how to run it and its floor in a fresh folder."""
+
+    job: str
+    goal: float
+    ours: Callable[[Path], Sequence[str]]
+    floor: Callable[[Path], Sequence[str]]
+    prepare: Callable[[Path], None] = lambda _: None
+    runs: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one process cost."""
+
+    seconds: float  # processor time of it and its children
+    mebibytes: float  # most memory it held
+    digest: str
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--quick", action="store_true", help="leave the 100,000 items out")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="keyferry-bench-") as folder:
+        base = Path(folder)
+        print(f"{'job':<46}{'ours':>8}{'floor':>8}{'ratio':>7}{'goal':>7}{'MiB':>6}  result", flush=True)
+        for row in rows(base, quick=args.quick):
+            measure(row, base)
+
+
+def rows(base: Path, *, quick: bool) -> list[Row]:
+    """Return the jobs, their input files made."""
+    small, big, table = base / "10k.json", base / "100k.json", base / "10k.csv"
+    exports.bitwarden(small, 10_000)
+    exports.lastpass(table, 10_000)
+    found = [_migrate("Bitwarden JSON, 10k items, into the vault", small, 1.0)]
+    if not quick:
+        exports.bitwarden(big, 100_000)
+        found.append(_migrate("Bitwarden JSON, 100k items, into the vault", big, 10.0, runs=1))
+
+    def filled(home: Path) -> None:
+        _prepare(home)
+        _run([*KEYFERRY, "migrate", str(small), "--home", str(home / "vault")])
+        _run([*FLOOR, "into_vault", str(small), str(home)])
+
+    return [
+        *found,
+        Row(
+            "LastPass CSV, 10k, to Bitwarden JSON",
+            0.5,
+            lambda at: [*KEYFERRY, "convert", str(table), str(at / "out.json"), "--to", "bitwarden_json"],
+            lambda at: [*FLOOR, "csv_to_json", str(table), str(at / "floor.json")],
+        ),
+        Row("--help", 0.08, lambda _: [*KEYFERRY, "--help"], lambda _: [*FLOOR, "nothing"], runs=15),
+        Row("--version", 0.08, lambda _: [*KEYFERRY, "--version"], lambda _: [*FLOOR, "nothing"], runs=15),
+        Row(
+            "open the vault, list 10k",
+            0.6,
+            lambda at: [*KEYFERRY, "list", "--home", str(at / "vault")],
+            lambda at: [*FLOOR, "read_rows", str(at)],
+            filled,
+        ),
+        Row(
+            "open the vault, show one of 10k",
+            0.3,
+            lambda at: [*KEYFERRY, "show", "Site number 77", "--home", str(at / "vault")],
+            lambda at: [*FLOOR, "read_rows", str(at)],
+            filled,
+        ),
+    ]
+
+
+def _migrate(job: str, source: Path, goal: float, runs: int = 3) -> Row:
+    return Row(
+        job,
+        goal,
+        lambda at: [*KEYFERRY, "migrate", str(source), "--home", str(at / "vault")],
+        lambda at: [*FLOOR, "into_vault", str(source), str(at)],
+        _prepare,
+        runs,
+    )
+
+
+def _prepare(folder: Path) -> None:
+    """Make an empty vault: in the keyring if this session has one, else under a key file."""
+    where = [] if os.environ.get("KEYFERRY_BENCH_KEYRING") else ["--key-file", str(folder / "key")]
+    _run([*KEYFERRY, "init", *where, "--home", str(folder / "vault")])
+
+
+def measure(row: Row, base: Path) -> None:
+    """Run a job and its floor in turns and print the best of each."""
+    ours: list[Cost] = []
+    floor: list[Cost] = []
+    for _ in range(row.runs):
+        folder = Path(tempfile.mkdtemp(dir=base))
+        row.prepare(folder)
+        ours.append(_run(row.ours(folder)))
+        (folder / "floor.db").unlink(missing_ok=True) if "into_vault" in row.floor(folder) else None
+        floor.append(_run(row.floor(folder)))
+        shutil.rmtree(folder)
+    best, bare = min(ours, key=_seconds), min(floor, key=_seconds)
+    kept = "met" if best.seconds <= row.goal else "MISSED"
+    print(
+        f"{row.job:<46}{best.seconds:>7.2f}s{bare.seconds:>7.2f}s{best.seconds / bare.seconds:>6.1f}x"
+        f"{row.goal:>6.2f}s{best.mebibytes:>6.0f}  {kept} {best.digest}",
+        flush=True,
+    )
+
+
+def _seconds(cost: Cost) -> float:
+    return cost.seconds
+
+
+def _run(command: Sequence[str]) -> Cost:
+    """Run a command to its end; raises ``SystemExit`` with what it said where it fails."""
+    with tempfile.TemporaryFile() as out:
+        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        said = out.read()
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{said.decode(errors='replace')}")
+    peak = usage.ru_maxrss / (1 << 10 if resource.getpagesize() else 1)
+    return Cost(usage.ru_utime + usage.ru_stime, peak, hashlib.sha256(said).hexdigest()[:8])
+
+
+if __name__ == "__main__":
+    main()
