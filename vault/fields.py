@@ -36,7 +36,7 @@ def value_of(item: Item, name: str) -> str | None:
     if place.what in _EMPTY:
         text: str | None = getattr(item, place.what)
         return text
-    return None if place.credential < 0 else _value_at(item, place)
+    return None if place.credential < 0 or place.what == "new" else _value_at(item, place)
 
 
 def _value_at(item: Item, place: Place) -> str | None:
@@ -176,15 +176,22 @@ def unset(item: Item, name: str, now: Instant) -> Item:
     if place.credential < 0 or place.what == "new":
         raise InvalidField(f"the item has no field {name!r}", hint="keyferry show ITEM lists them")
     if place.what in ("notes", "totp"):
-        left = (one for n, one in enumerate(item.credentials) if n != place.credential)
-        return _replace(item, credentials=tuple(left))
+        return _without(item, place)
+    item = _remembering(item, place, "", now)
     credential: Any = item.credentials[place.credential]
-    if place.what == "custom":
-        fields = tuple(one for n, one in enumerate(credential.fields) if n != place.field)
-        emptied = _replace(credential, fields=fields)
-    else:
-        emptied = _replace(credential, **{place.member: _nothing(place)})
-    return _put(_remembering(item, place, "", now), place, emptied)
+    if place.what == "member":
+        return _put(item, place, _replace(credential, **{place.member: _nothing(place)}))
+    fields = tuple(one for n, one in enumerate(credential.fields) if n != place.field)
+    emptied = _replace(credential, fields=fields)
+    # A section of ours goes with its last field, unless the item would lose its kind.
+    if emptied == CustomFields() and len(item.credentials) > 1:
+        return _without(item, place)
+    return _put(item, place, emptied)
+
+
+def _without(item: Item, place: Place) -> Item:
+    left = (one for n, one in enumerate(item.credentials) if n != place.credential)
+    return _replace(item, credentials=tuple(left))
 
 
 def _nothing(place: Place) -> Secret | str | None:

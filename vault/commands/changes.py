@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from vault import fields
-from vault.commands.opening import name_of, opened, tell
+from vault.commands.listing import name_of, opened, tell
 from vault.errors import CannotRead, InvalidField, UsageError
 from vault.fieldnames import CUSTOM, KINDS, locate, new_item
 from vault.folders import place

@@ -13,7 +13,7 @@ import msgspec
 from vault import fields
 from vault import otp as codes
 from vault.commands.changes import add, edit, generate, restore_item, rm
-from vault.commands.opening import MASK, Listed, listed, name_of, opened, show_list
+from vault.commands.listing import MASK, Listed, listed, name_of, opened, show_list
 from vault.errors import InvalidField, NoCode
 from vault.folders import named, path_texts
 from vault.model import KINDS, Item, Totp, find_all, kind_of, state_of

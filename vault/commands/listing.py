@@ -68,6 +68,8 @@ def show_list(session: Session, lines: list[Listed], *, of: int | None = None) -
 
 def _counted(lines: list[Listed], of: int) -> str:
     trashed = sum(line.item.trashed for line in lines)
+    if trashed == len(lines) == of and trashed:
+        return f"{items_text(of)} in the trash"
     counted = f"{len(lines)} of {of} items" if of > len(lines) else items_text(of)
     return counted + (f", {trashed} of them in the trash" if trashed else "")
 
