@@ -48,14 +48,14 @@ def list_(
         collections = store.collections()
         inside = named(collections, folder) if folder is not None else None
         items = _found(store, words) if words else store.items(state=state)
-        kept = [
+        kept = (
             item
             for item in items
             if (inside is None or not inside.isdisjoint(item.collections))
             and (tag is None or tag in item.tags)
             and (kind is None or kind_of(item) == kind)
             and (state is None or state_of(item) == state)
-        ]
+        )
         lines = sorted(listed(kept, collections), key=lambda line: line.title.casefold())
         show_list(session, lines[:limit], of=len(lines))
 

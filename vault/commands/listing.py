@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from vault.canonical import many
 from vault.folders import path_texts
 from vault.model import Collection, Item, kind_of, state_of
 from vault.screen import Session, clean
@@ -25,21 +26,31 @@ def opened(session: Session, *, read_only: bool = True) -> Store:
 
 
 class Listed(NamedTuple):
-    """One line of a list."""
+    """One line of a list; it does not keep the item, so that long lists stay small."""
 
-    item: Item
+    id: str
     title: str
+    user_name: str
     kind: str
     folders: tuple[str, ...]
+    state: str
 
 
 def listed(items: Iterable[Item], collections: tuple[Collection, ...]) -> list[Listed]:
     """Return the items as lines, with the paths of their folders."""
     paths = path_texts(collections)
-    return [
-        Listed(item, display_title(item), kind_of(item), tuple(paths[id_] for id_ in item.collections if id_ in paths))
-        for item in items
-    ]
+    with many():
+        return [
+            Listed(
+                item.id,
+                display_title(item),
+                next(iter(user_names(item)), ""),
+                kind_of(item),
+                tuple(paths[id_] for id_ in item.collections if id_ in paths),
+                state_of(item),
+            )
+            for item in items
+        ]
 
 
 def show_list(session: Session, lines: list[Listed], *, of: int | None = None) -> None:
@@ -47,27 +58,16 @@ def show_list(session: Session, lines: list[Listed], *, of: int | None = None) -
     if session.json:
         session.out([as_json(line) for line in lines])
         return
-    length = _telling_length([line.item.id for line in lines])
+    length = _telling_length([line.id for line in lines])
     columns = ("ID", "Title", "User name", "Kind", "Folder", "State")
-    session.table(
-        columns,
-        [
-            (
-                line.item.id[:length],
-                line.title,
-                next(iter(user_names(line.item)), ""),
-                line.kind,
-                ", ".join(line.folders),
-                state_of(line.item),
-            )
-            for line in lines
-        ],
-    )
+    with many():
+        cells = [(one.id[:length], *one[1:4], ", ".join(one.folders), one.state) for one in lines]
+        session.table(columns, cells)
     session.done(_counted(lines, len(lines) if of is None else of))
 
 
 def _counted(lines: list[Listed], of: int) -> str:
-    trashed = sum(line.item.trashed for line in lines)
+    trashed = sum(line.state == "trashed" for line in lines)
     if trashed == len(lines) == of and trashed:
         return f"{items_text(of)} in the trash"
     counted = f"{len(lines)} of {of} items" if of > len(lines) else items_text(of)
@@ -88,11 +88,11 @@ def _telling_length(ids: list[str]) -> int:
 def as_json(line: Listed) -> dict[str, Any]:
     """Return what machines get for one line."""
     return {
-        "id": line.item.id,
+        "id": line.id,
         "title": line.title,
         "kind": line.kind,
         "collections": list(line.folders),
-        "state": state_of(line.item),
+        "state": line.state,
     }
 
 
