@@ -109,6 +109,14 @@ def make_private_folder(path: Path) -> tuple[Path, ...]:
     return tuple(made)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes have left half-written in a vault's folder; the caller holds its lock."""
+    with contextlib.suppress(OSError):
+        for pattern in (".keyferry-*.new", ".vault.db.*.new*"):
+            for left in folder.glob(pattern):
+                left.unlink(missing_ok=True)
+
+
 @contextmanager
 def held(lock: Path) -> Iterator[None]:
     """Hold a lock file, so that only one process at a time does the thing; raises ``VaultBusy`` at once."""

@@ -16,7 +16,7 @@ import msgspec
 
 from vault import crypto
 from vault.errors import CannotRead, DamagedVault, KeyferryError, KeyMissing, NewerVault, NoVault, UsageError, WrongKey
-from vault.files import held, read_file, sync_folder, write_errors, write_private
+from vault.files import held, read_file, sweep, sync_folder, write_errors, write_private
 from vault.keyholders import Holder, KeyFileHolder, PassphraseHolder, holder_of
 from vault.kit import Kit, open_recovery, seal_recovery
 from vault.opening import Opened, settle_key, write_recovery
@@ -63,9 +63,9 @@ def rotate_key(opened: Opened) -> None:
     key = crypto.new_key()
     with held(opened.home / LOCK):
         opened.store.keep_others_out()
-        opened.holder.keep_pending(opened.settings.vault, key)
         opened.settings = msgspec.structs.replace(opened.settings, pending=key_fingerprint(key))
         write_settings(opened.home, opened.settings)
+        opened.holder.keep_pending(opened.settings.vault, key)
         write_recovery(opened, opened.key, key)
         opened.store.rekey(key)
         opened.key = key
@@ -127,6 +127,7 @@ def destroy(home: Path) -> Destroyed:
                 if os.path.lexists(home / name):
                     (home / name).unlink()
                     removed.append(name)
+        sweep(home)
         with contextlib.suppress(OSError):
             sync_folder(home)
     with contextlib.suppress(OSError):

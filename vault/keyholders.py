@@ -300,9 +300,11 @@ def read_key_file(path: Path) -> bytes:
             raise UnsafeKeyFile(f"the key file {path} is a symbolic link", hint="name the file itself") from None
         reason = (error.strerror or "refused").lower()
         raise CannotRead(f"cannot read the key file {path}: {reason}") from None
-    with open(handle, "rb") as file:
+    try:
         _check_rights(path, os.fstat(handle))
-        words = file.read(256).split()
+        words = os.read(handle, 256).split()
+    finally:
+        os.close(handle)
     try:
         mark, text = words
         key = crypto.from_text(text.decode("ascii")) if mark.decode("ascii") == KEY_FILE_MARK else b""

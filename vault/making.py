@@ -13,7 +13,7 @@ import msgspec
 
 from vault.anchor import marking
 from vault.errors import KeyferryError, KeyringUnavailable, VaultExists
-from vault.files import check_target, held, make_private_folder
+from vault.files import check_target, held, make_private_folder, sweep
 from vault.keyholders import Holder, choose_holder, holder_of
 from vault.kit import Kit, new_kit
 from vault.kitcare import check_kit_place, hand_out, store_kit, store_root
@@ -78,6 +78,7 @@ def _make(home: Path, holder: Holder, name: str, kit_file: Path | None, with_kit
     _clear_unfinished(home)
     if has_vault(home):
         raise _exists(home)
+    sweep(home)
     at, own, kit = now(), device.new_device(), new_kit()
     chain = [membership.genesis(kit.root, own, name=_host(), now=at)]
     settings = Settings(

@@ -13,7 +13,7 @@ import msgspec
 
 from vault.anchor import is_older, marking
 from vault.errors import DamagedVault, KeyferryError, KeyMissing, NoVault, RolledBack, WrongKey
-from vault.files import held, write_private
+from vault.files import held, sweep, write_private
 from vault.keyholders import Holder, holder_of
 from vault.kit import seal_recovery
 from vault.settings import LOCK, RECOVERY, STORE, Settings, read_settings, write_settings
@@ -101,9 +101,9 @@ def settle_key(opened: Opened) -> None:
     if key_fingerprint(opened.key) != settings.fingerprint:
         opened.holder.settle(settings.vault, opened.key)
     write_recovery(opened)
+    opened.holder.drop_pending(settings.vault)
     opened.settings = msgspec.structs.replace(settings, fingerprint=key_fingerprint(opened.key), pending="")
     write_settings(opened.home, opened.settings)
-    opened.holder.drop_pending(settings.vault)
 
 
 def _opened(home: Path, passphrase: Callable[[], str] | None, *, read_only: bool) -> Opened:
@@ -146,6 +146,7 @@ def _mend(opened: Opened) -> None:
     if not opened.settings.pending and not due:
         return
     with contextlib.suppress(KeyferryError), held(opened.home / LOCK):
+        sweep(opened.home)
         if opened.settings.pending:
             settle_key(opened)
         if due and write_recovery(opened):
