@@ -30,6 +30,7 @@ from vault.errors import (
 )
 
 KEY_BYTES = 32
+_CACHE_KIB = 65_536  # 100,000 items are written and read again in one transaction; spilled pages cost most
 BUSY_MILLIS = 2_000
 PLAIN_MAGIC = b"SQLite format 3\0"
 
@@ -242,7 +243,13 @@ def _connect(name: str, key: bytes) -> Any:
 
 
 def _settle(connection: Any) -> None:
-    for setting in ("synchronous = FULL", "temp_store = MEMORY", "trusted_schema = OFF", "secure_delete = FAST"):
+    for setting in (
+        "synchronous = FULL",
+        "temp_store = MEMORY",
+        "trusted_schema = OFF",
+        "secure_delete = FAST",
+        f"cache_size = -{_CACHE_KIB}",
+    ):
         connection.execute(f"PRAGMA {setting}")
 
 

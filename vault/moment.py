@@ -21,7 +21,8 @@ def is_instant(text: object) -> bool:
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         return False
     try:
-        _read(text)
+        if _read(text).year in (1, 9999):
+            to_datetime(text)  # a zone may carry it out of the calendar
     except (ValueError, OverflowError):
         return False
     return True
