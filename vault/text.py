@@ -11,10 +11,12 @@ from typing import Any
 # C0, DEL, C1; soft hyphen, fillers; zero-width; line and paragraph separators; bidi marks; annotations; lone
 # surrogates; tags. A terminal obeys them or a reader does not see them.
 _HOSTILE = (
-    "\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
 )
-_UNSAFE = re.compile(f"[\n{_HOSTILE}]")
+# A joiner after a Latin letter only hides; after an emoji or a Persian letter it is part of the writing.
+_JOINER = "(?<![^\x00-\u02ff])[\u200c\u200d]"
+_UNSAFE = re.compile(f"[\n{_HOSTILE}]|{_JOINER}")
 _UNSAFE_IN_JSON = re.compile(f"[{_HOSTILE}]")  # its line breaks stand between members
 _BEYOND_ASCII = re.compile(r"[^\n\x20-\x7e]")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
