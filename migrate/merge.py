@@ -7,7 +7,7 @@ source itself says it is the same item, both are kept and the newcomer is flagge
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import msgspec
@@ -144,12 +144,8 @@ def secret_of(item: Item) -> str:
 
 def is_within(item: Item, other: Item) -> bool:
     """Whether everything the item says is said by the other too, folder included."""
-    mine, others = _texts(item), _texts(other)
+    mine, others = held(encode(item))[0], held(encode(other))[0]
     return not mine - others and set(item.collections) <= set(other.collections)
-
-
-def _texts(item: Item) -> Counter[str]:
-    return held(encode(msgspec.structs.replace(item, provenance=None)))[0]
 
 
 def renewed(old: Item, item: Item, now: Instant) -> Item:

@@ -81,10 +81,11 @@ def migrate(
     digest = hashlib.sha256(source.original).hexdigest()
     try:
         with many(), store.transaction():
+            parsed = catalog.parse(source)  # first: it settles options that a later proof must know
             store.begin_run(Run(run, source.format, source.name, digest, now, options=source.options))
             with store.recording(run):
                 mover = _Mover(store, source, outcome, run, now, into, advance)
-                mover.move()
+                mover.move(parsed)
             fresh = {
                 place: (own_id, "" if own_id in mover.written else mark) for place, (own_id, mark) in mover.ties.items()
             }
@@ -133,9 +134,8 @@ class _Mover:
     linking: list[str] = field(default_factory=list)  # items that refer to others
     written: set[str] = field(default_factory=set)
 
-    def move(self) -> None:
+    def move(self, parsed: Parsed) -> None:
         """Write items, folders, documents, extras, arrivals and quarantine."""
-        parsed = catalog.parse(self.source)
         folding = Folding(self.store, self.source, self.into)
         known = merge.Known.of(self.store)
         self.store.put_many(self._incoming(parsed, folding, known), self.now)
