@@ -100,21 +100,27 @@ def migrate(
 
 
 def check(proof: Proof, ledger: Ledger) -> None:
-    """Raise ``UndeclaredLoss`` where the proof does not hold or the ledger does not balance."""
-    values = ledger.values()
-    if proof.holds and values["arrived"] >= 0:
+    """Raise ``UndeclaredLoss`` where a value is missing or the ledger does not balance.
+
+    A value that stands twice is no loss: it is told, and the move goes on.
+    """
+    missing = [one for one in proof.findings if one.kind != "doubled"]
+    doubled = len(proof.findings) - len(missing)
+    if doubled:
+        ledger.warn(f"{doubled} values stand once more in the vault than in the export")
+    if not missing and ledger.values()["arrived"] >= 0:
         return
-    first = proof.findings[0] if proof.findings else None
-    where = f": the first at {first.place or 'the frame'}, {first.kind} {_shape_of(first.path)}" if first else ""
+    first = missing[0] if missing else None
+    where = f": the first at {first.place or 'the frame'}, {_depth(first.path)}" if first else ""
     raise UndeclaredLoss(
-        f"{len(proof.findings)} values of the source could not be found again in the vault{where}",
-        hint="nothing was written; this is a defect of Keyferry, please report the format and the path named here",
+        f"{len(missing)} values of the source could not be found again{where}",
+        hint="nothing was written; this is a defect of Keyferry, please report the format and the place named here",
     )
 
 
-def _shape_of(path: str) -> str:
+def _depth(path: str) -> str:
     """Return how deep a value stands, without the keys, which may be the user's own."""
-    return f"value {path.count('.') + path.count('[')} levels deep"
+    return f"a value {path.count('.') + path.count('[') + 1} levels deep"
 
 
 @dataclass(slots=True)
