@@ -1,0 +1,576 @@
+"""Fields and credentials between the model's JSON rows and CXF 1.0 (dossier: CXF 2, 4, 5, 6).
+
+Both sides are plain dicts, consumed while they are read: what nobody takes stays, and is carried on. ``row`` is what
+``vault.canonical`` writes of a part of the model, ``data`` the CXF object. Only members that CXF has are written in the
+open; for all others the functions return a dict that an extension object holds.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import msgspec
+
+from vault.model import CONCEALED, AnyCredential, Field, UnknownCredential
+
+FIELD = "dev.keyferry.field/1"  # on an EditableField: original kind, link, raw keys
+CODE = "dev.keyferry.code/1"  # on an EditableField: a one-time code that is no plain TOTP
+SECTION = "dev.keyferry.section/1"  # on custom-fields: raw keys
+ITEM = "dev.keyferry.item/1"
+COLLECTION = "dev.keyferry.collection/1"
+ACCOUNT = "dev.keyferry.account/1"
+OURS = frozenset({FIELD, CODE, SECTION, ITEM, COLLECTION, ACCOUNT})
+
+RAW = "dev.keyferry.raw/1"  # a credential type: an unknown credential that would be taken for a known one
+UNKNOWN = "keyferry-unknown"  # the model's tag for what it does not know
+
+ALGORITHMS = frozenset({"sha1", "sha256", "sha512"})
+
+Row = dict[str, Any]
+Data = dict[str, Any]
+
+# Members of the model's credentials that CXF does not have.
+_NOT_CXF: dict[str, frozenset[str]] = {
+    "passkey": frozenset({"rpName", "createdAt", "counter", "discoverable", "keyType", "algorithm", "curve"}),
+    "totp": frozenset({"kind", "counter", "pin", "label", "source", "parameters"}),
+    "ssh-key": frozenset({"publicKey", "fingerprint", "passphrase"}),
+    "file": frozenset({"mediaType", "createdAt", "modifiedAt", "label", "section", "missing"}),
+    "item-reference": frozenset({"label"}),
+}
+# Names of older drafts and of older programs.
+_OLD_NAMES: dict[str, dict[str, str]] = {
+    "basic-auth": {"userName": "username"},
+    "passkey": {"userName": "username"},
+    "totp": {"userName": "username"},
+    "file": {"integrationHash": "integrityHash"},
+}
+_OLD_TYPES = {"driver-license": "drivers-license"}
+
+_DATE, _MONTH = "date", "year-month"
+_COUNTRY, _SUBDIVISION = "country-code", "subdivision-code"
+_DATES = {"birthDate": _DATE, "issueDate": _DATE, "expiryDate": _DATE}
+FIELD_TYPES: dict[str, dict[str, str]] = {  # of members that are no plain text
+    "basic-auth": {"password": CONCEALED},
+    "ssh-key": {"creationDate": _DATE, "expiryDate": _DATE},
+    "api-key": {"key": CONCEALED, "validFrom": _DATE, "expiryDate": _DATE},
+    "wifi": {"networkSecurityType": "wifi-network-security-type", "passphrase": CONCEALED, "hidden": "boolean"},
+    "credit-card": {
+        **{"number": CONCEALED, "verificationNumber": CONCEALED, "pin": CONCEALED},
+        **{"expiryDate": _MONTH, "validFrom": _MONTH},
+    },
+    "address": {"territory": _SUBDIVISION, "country": _COUNTRY},
+    "drivers-license": {**_DATES, "territory": _SUBDIVISION, "country": _COUNTRY},
+    "passport": {**_DATES, "issuingCountry": _COUNTRY},
+    "identity-document": {**_DATES, "issuingCountry": _COUNTRY},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What CXF says about one credential type, and what the model has beside it."""
+
+    native: dict[str, str]  # member -> field, text, int or object
+    required: dict[str, Any]  # members that must be written, with the model's default
+    ours: frozenset[str]
+    known: frozenset[str]  # every name that a reader takes
+
+
+def _kind(tag: str, struct: type[Any]) -> Kind:
+    native: dict[str, str] = {}
+    required: dict[str, Any] = {}
+    not_cxf = _NOT_CXF.get(tag, frozenset())
+    for member in msgspec.structs.fields(struct):
+        if member.name == "extra" or member.encode_name in not_cxf:
+            continue
+        options = get_args(member.type) or (member.type,)
+        native[member.encode_name] = how = _how(options)
+        if how != "field" and type(None) not in options:
+            required[member.encode_name] = member.default if isinstance(member.default, (str, int)) else ""
+    old = _OLD_NAMES.get(tag, {})
+    more = {"urls"} if tag == "basic-auth" else {"extensions"} if tag == "custom-fields" else set()
+    return Kind(native, required, not_cxf, frozenset({*native, *old, *more, "type"}))
+
+
+def _how(options: tuple[Any, ...]) -> str:
+    if Field in options:
+        return "field"
+    if int in options:
+        return "int"
+    return "object" if any(getattr(one, "__origin__", None) is dict for one in options) else "text"
+
+
+KINDS: dict[str, Kind] = {
+    str(struct.__struct_config__.tag): _kind(str(struct.__struct_config__.tag), struct)
+    for struct in get_args(AnyCredential)
+    if struct is not UnknownCredential
+}
+_FIELD_MEMBERS = frozenset(f.encode_name for f in msgspec.structs.fields(Field))
+_FIELD_OURS = _FIELD_MEMBERS - {"value", "fieldType", "id", "label", "extra"}
+_FIELD_KNOWN = frozenset({"value", "fieldType", "id", "label", "extensions"})
+_CODE_MEMBERS = frozenset({*KINDS["totp"].native, *KINDS["totp"].ours}) - {"label"}
+
+
+# Raw keys
+
+
+def add(extra: dict[str, Any], key: str, value: Any) -> None:
+    """Put a raw value under its key, or under the next free one, so that nothing is written over."""
+    name, n = key, 1
+    while name in extra:
+        n += 1
+        name = f"{key} ({n})"
+    extra[name] = value
+
+
+def split(data: Data, name: str) -> Data | None:
+    """Take our extension object of that name out of ``extensions``; what others wrote stays there."""
+    listed = data.get("extensions")
+    if listed is None or listed == []:
+        data.pop("extensions", None)
+        return None
+    if not isinstance(listed, list):
+        return None
+    for at, one in enumerate(listed):
+        if isinstance(one, dict) and one.get("name") == name:
+            rest = listed[:at] + listed[at + 1 :]
+            data["extensions"] = rest
+            if not rest:
+                del data["extensions"]
+            return {key: value for key, value in one.items() if key != "name"}
+    return None
+
+
+def extend(made: Data, name: str, members: Data) -> None:
+    """Add our extension object, after those of others."""
+    made["extensions"] = [*made.get("extensions", ()), {"name": name, **members}]
+
+
+def in_place(made: Data, extra: dict[str, Any], known: frozenset[str], own: bool) -> dict[str, Any]:
+    """Put raw keys that came from CXF back where they stood; return those that only our extension can hold."""
+    if not own:
+        return extra
+    kept = {}
+    for key, value in extra.items():
+        if key == "extensions" and _is_foreign(value):
+            made[key] = list(value)
+        elif key in known or key in made or key == "extensions":
+            kept[key] = value
+        else:
+            made[key] = value
+    return kept
+
+
+def _is_foreign(listed: Any) -> bool:
+    """Whether it is a list of extension objects of others that reads back as it is."""
+    return (
+        isinstance(listed, list)
+        and bool(listed)
+        and not any(isinstance(one, dict) and one.get("name") in OURS for one in listed)
+    )
+
+
+def settle(row: Row, ours: Data, allowed: frozenset[str], data: Data) -> Row:
+    """Join what an extension of ours held, and keep as ``extra`` what is left of both."""
+    extra = data
+    known = ours.pop("extra", None)
+    if isinstance(known, dict):
+        for key, value in known.items():
+            add(extra, key, value)
+    elif known is not None:
+        add(extra, "extra", known)
+    for key, value in ours.items():
+        if key in allowed:
+            row[key] = value
+        else:
+            add(extra, key, value)
+    if extra:
+        row["extra"] = extra
+    return row
+
+
+# Fields
+
+
+def field_out(row: Row, own: bool) -> Data:
+    """Return an EditableField; ``own`` says that its raw keys came from CXF."""
+    made: Data = {}
+    if "id" in row:
+        made["id"] = row.pop("id")
+    made["fieldType"] = row.pop("fieldType", "string")
+    made["value"] = row.pop("value", "")
+    if "label" in row:
+        made["label"] = row.pop("label")
+    extra = in_place(made, row.pop("extra", {}), _FIELD_KNOWN, own)
+    if extra:
+        row["extra"] = extra
+    if row:
+        extend(made, FIELD, row)
+    return made
+
+
+def field_in(data: Any, expected: str) -> Row | None:
+    """Return a field's row; a bare text (older drafts) or number is one too; None for anything else."""
+    if isinstance(data, str):
+        return {"value": data, "fieldType": expected}
+    if not isinstance(data, dict):
+        text = _as_text(data)
+        return None if text is None else {"value": text, "fieldType": expected}
+    row: Row = {"fieldType": expected}
+    take(data, row, "fieldType", "text")
+    take(data, row, "id", "text")
+    take(data, row, "label", "text")
+    text = _as_text(data.get("value", ""))
+    if text is not None:
+        data.pop("value", None)
+        row["value"] = text
+    if not data:
+        return row
+    return settle(row, split(data, FIELD) or {}, _FIELD_OURS, data)
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else None
+
+
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number written as a number or as its own digits, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and _DIGITS.fullmatch(value) and str(int(value)) == value:
+        return int(value)
+    return None
+
+
+def take(data: Data, row: Row, name: str, how: str) -> None:
+    """Move one raw member from CXF to the row; null goes away, and what is of another type stays."""
+    if name not in data:
+        return
+    value = data[name]
+    if value is None:
+        del data[name]
+        return
+    got = whole(value) if how == "int" else value if isinstance(value, _TYPES[how]) else None
+    if got is not None:
+        del data[name]
+        row[name] = got
+
+
+_TYPES: dict[str, type] = {"text": str, "object": dict}
+
+
+# Credentials
+
+
+def credential_out(row: Row, own: bool) -> tuple[Data, Row]:
+    """Return a credential, and the members that only the item's extension can hold."""
+    tag = row.pop("type")
+    return _OUT.get(tag, _plain_out)(tag, row, own)
+
+
+def _plain_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
+    kind = KINDS[tag]
+    made: Data = {"type": tag}
+    for name, how in kind.native.items():
+        if name in row:
+            value = row.pop(name)
+            made[name] = field_out(value, own) if how == "field" else value
+        elif name in kind.required:
+            made[name] = kind.required[name]
+    return made, _rest(made, row, kind.known, own)
+
+
+def _rest(made: Data, row: Row, known: frozenset[str], own: bool) -> Row:
+    extra = in_place(made, row.pop("extra", {}), known, own)
+    if extra:
+        row["extra"] = extra
+    return row
+
+
+def credential_in(data: Data) -> Row:
+    """Return a credential's row; one of a type that CXF 1.0 does not have is kept raw."""
+    tag = data.get("type")
+    tag = _OLD_TYPES.get(tag, tag) if isinstance(tag, str) else None
+    if tag == RAW and isinstance(data.get("raw"), dict):
+        row: Row = {"type": UNKNOWN, "raw": data.pop("raw")}
+        del data["type"]
+        return settle(row, {}, frozenset(), data)
+    if tag not in KINDS:
+        return {"type": UNKNOWN, "raw": data}
+    del data["type"]
+    for old, new in _OLD_NAMES.get(tag, {}).items():
+        if old in data and new not in data:
+            data[new] = data.pop(old)
+    return _IN.get(tag, _plain_in)(tag, data)
+
+
+def _plain_in(tag: str, data: Data) -> Row:
+    row: Row = {"type": tag}
+    types = FIELD_TYPES.get(tag, {})
+    for name, how in KINDS[tag].native.items():
+        if how != "field":
+            take(data, row, name, how)
+        elif name in data:
+            value = data[name]
+            got = None if value is None else field_in(value, types.get(name, "string"))
+            if got is not None:
+                row[name] = got
+            if got is not None or value is None:
+                del data[name]
+    if data:
+        row["extra"] = data
+    return row
+
+
+def ours_of(tag: str) -> frozenset[str]:
+    """Return the members that the item's extension holds for a credential of that type."""
+    if tag == "ssh-key":
+        return KINDS[tag].ours | {"privateKey"}
+    return KINDS[tag].ours if tag in KINDS else frozenset()
+
+
+def _unknown_out(_: str, row: Row, own: bool) -> tuple[Data, Row]:
+    raw = row.pop("raw", {})
+    tag = raw.get("type")
+    tag = _OLD_TYPES.get(tag, tag) if isinstance(tag, str) else None
+    return (dict(raw) if tag not in KINDS and tag != RAW else {"type": RAW, "raw": raw}), row
+
+
+def _note_out(_: str, row: Row, own: bool) -> tuple[Data, Row]:
+    made: Data = {"type": "note", "content": {"fieldType": "string", "value": row.pop("content", "")}}
+    return made, _rest(made, row, KINDS["note"].known, own)
+
+
+def _note_in(tag: str, data: Data) -> Row:
+    content = data.pop("content", None)
+    row: Row = {"type": tag}
+    if isinstance(content, dict):
+        text = _as_text(content.get("value", ""))
+        if text is not None:
+            content.pop("value", None)
+            row["content"] = text
+        if content.get("fieldType") in ("string", None):
+            content.pop("fieldType", None)
+        if content:
+            data["content"] = content
+    elif (text := _as_text(content)) is not None:
+        row["content"] = text
+    else:
+        data["content"] = content
+    if data:
+        row["extra"] = data
+    return row
+
+
+def _reference_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
+    made: Data = {"type": tag, "reference": {"item": row.pop("reference", "")}}
+    return made, _rest(made, row, KINDS[tag].known, own)
+
+
+def _reference_in(tag: str, data: Data) -> Row:
+    link, row = data.get("reference"), {"type": tag}
+    if isinstance(link, dict):
+        take(link, row, "item", "text")
+        row["reference"] = row.pop("item", "")
+        if not link:
+            del data["reference"]
+    else:
+        take(data, row, "reference", "text")
+    if data:
+        row["extra"] = data
+    return row
+
+
+def _section_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
+    made: Data = {"type": tag}
+    for name in ("id", "label"):
+        if name in row:
+            made[name] = row.pop(name)
+    made["fields"] = [field_out(one, own) for one in row.pop("fields", ())]
+    extra = in_place(made, row.pop("extra", {}), KINDS[tag].known, own)
+    if extra:
+        row["extra"] = extra
+    if row:
+        extend(made, SECTION, row)
+    return made, {}
+
+
+def _section_in(tag: str, data: Data) -> Row:
+    code = _code_in(data)
+    if code is not None:
+        return code
+    row: Row = {"type": tag}
+    take(data, row, "id", "text")
+    take(data, row, "label", "text")
+    listed = data.get("fields")
+    if isinstance(listed, list) or listed is None:
+        data.pop("fields", None)
+        fields, rotten = [], []
+        for one in listed or ():
+            got = field_in(one, "string") if one is not None else None
+            if got is not None:
+                fields.append(got)
+            elif one is not None:
+                rotten.append(one)
+        row["fields"] = fields
+        if rotten:
+            data["fields"] = rotten
+    if not data:
+        return row
+    return settle(row, split(data, SECTION) or {}, frozenset(), data)
+
+
+# One-time codes: CXF has plain TOTP only, and a made-up algorithm would give wrong codes elsewhere.
+
+
+def is_standard_code(row: Row) -> bool:
+    """Whether a one-time code can be written as CXF's ``totp`` and be understood."""
+    return (
+        row.get("kind", "totp") == "totp"
+        and base32_of(row.get("secret", "")) == row.get("secret", "")
+        and row.get("algorithm", "sha1") in ALGORITHMS
+        and 1 <= row.get("period", 30) <= 255  # a larger number makes readers refuse the whole file
+        and 1 <= row.get("digits", 6) <= 10
+    )
+
+
+def _code_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
+    if is_standard_code(row):
+        return _plain_out(tag, row, own)
+    label = row.pop("label", None)
+    field: Data = {"fieldType": CONCEALED, "value": _uri(row)}
+    if label is not None:
+        field["label"] = label
+    extend(field, CODE, row)
+    return {"type": "custom-fields", "fields": [field]}, {}
+
+
+def _uri(row: Row) -> str:
+    from vault.model import Totp, dec_hook
+    from vault.otpauth import uri
+
+    return uri(msgspec.convert({"type": "totp", **row}, Totp, dec_hook=dec_hook))
+
+
+def code_of(field: Any) -> Data | None:
+    """Return the members of the one-time code that a custom field stands for, or None."""
+    listed = field.get("extensions") if isinstance(field, dict) else None
+    if not isinstance(listed, list):
+        return None
+    return next((one for one in listed if isinstance(one, dict) and one.get("name") == CODE), None)
+
+
+def _code_in(data: Data) -> Row | None:
+    fields = data.get("fields")
+    if not isinstance(fields, list) or len(fields) != 1 or code_of(fields[0]) is None:
+        return None
+    field = data.pop("fields")[0]
+    ours = split(field, CODE) or {}
+    row: Row = {"type": "totp"}
+    take(field, row, "label", "text")
+    for name in ("value", "fieldType"):
+        if isinstance(field.get(name), str):
+            del field[name]
+    for key, value in field.items():
+        add(data, key, value)
+    return settle(row, ours, _CODE_MEMBERS, data)
+
+
+def _totp_in(tag: str, data: Data) -> Row:
+    row = _plain_in(tag, data)
+    algorithm = row.get("algorithm")
+    if algorithm == "steam":  # Bitwarden's way of saying so (dossier: CXF 5)
+        row |= {"kind": "steam", "algorithm": "sha1"}
+    elif algorithm is not None:
+        row["algorithm"] = algorithm_of(algorithm)
+    if "secret" in row:
+        row["secret"] = base32_of(row["secret"])
+    return row
+
+
+def algorithm_of(text: str) -> str:
+    """Return a hash's name in the one spelling of CXF, an unknown one as it is."""
+    bare = text.lower().replace("-", "")
+    return bare if bare in ALGORITHMS else text
+
+
+_BASE32 = re.compile(r"[A-Z2-7]+")
+_BLEMISHES = re.compile(r"[\s\-=]")
+
+
+def base32_of(text: str) -> str:
+    """Return a seed in upper case without padding, spaces and hyphens; what is no base32 as it is."""
+    if _BASE32.fullmatch(text) or not text.isascii():
+        return text
+    bare = _BLEMISHES.sub("", text).upper()
+    return bare if _BASE32.fullmatch(bare) else text
+
+
+# SSH keys: CXF holds PKCS#8 in DER, the model the text of the source.
+
+_DER = re.compile(r"[A-Za-z0-9_-]*")
+_PEM = re.compile(r"\s*-----BEGIN PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END PRIVATE KEY-----\s*")
+
+
+def der_of(text: str) -> str | None:
+    """Return a private key as base64url PKCS#8 if that needs no computing, else None."""
+    if _DER.fullmatch(text):
+        return text
+    pem = _PEM.fullmatch(text)
+    if pem is None:
+        return None
+    try:
+        return urlsafe_b64encode(b64decode("".join(pem[1].split()), validate=True)).rstrip(b"=").decode()
+    except ValueError:
+        return None
+
+
+def _ssh_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
+    exact = row.get("privateKey", "")
+    der = der_of(exact) or ""
+    row["privateKey"] = der
+    made, rest = _plain_out(tag, row, own)
+    if der != exact:
+        rest["privateKey"] = exact
+    return made, rest
+
+
+_Out = Callable[[str, Row, bool], tuple[Data, Row]]
+_OUT: dict[str, _Out] = {
+    UNKNOWN: _unknown_out,
+    "note": _note_out,
+    "item-reference": _reference_out,
+    "custom-fields": _section_out,
+    "totp": _code_out,
+    "ssh-key": _ssh_out,
+}
+_IN: dict[str, Callable[[str, Data], Row]] = {
+    "note": _note_in,
+    "item-reference": _reference_in,
+    "custom-fields": _section_in,
+    "totp": _totp_in,
+}
+
+
+def strays(row: Row) -> Iterator[str]:
+    """Yield the web addresses that older drafts kept on the password."""
+    urls = row.get("extra", {}).get("urls") if row.get("type") == "basic-auth" else None
+    if isinstance(urls, list) and all(isinstance(one, str) for one in urls):
+        yield from urls
+        del row["extra"]["urls"]
+        if not row["extra"]:
+            del row["extra"]
