@@ -50,7 +50,7 @@ def read(source: Source, advance: Callable[[int], None] = lambda _: None) -> Rea
 def _proof(got: Read) -> Proof:
     again = got.source.again()
     frame, records = reread(again)
-    places = Places.of(got.source.folders.all())
+    places = Places.of(got.source.folders.all(), got.extras)
     adapter = again.adapter
     aside = {q.place for q in got.source.ledger.quarantine}
 

@@ -213,7 +213,8 @@ def _proof(
     """Read the bytes again and look for every value in the vault."""
     again = source.again()
     frame, records = reread(again)
-    places = Places.of(store.collections())
+    extras = store.extras().get(source.format, {})
+    places = Places.of(store.collections(), extras)
     adapter = again.adapter
     shape = adapter.shape if adapter else {}
 
@@ -228,7 +229,6 @@ def _proof(
         rows = store.rows_of([own_id for own_id, _ in known.values()])
         return {place: _tie(store, own_id, rows.get(own_id), mark) for place, (own_id, mark) in known.items()}
 
-    extras = store.extras().get(source.format, {})
     proof = prove(stream(), shape, tied, places, attachments(again, store.document))
     around = prove_frame(frame, adapter.frame if adapter else {}, places, extras)
     proof.values += around.values

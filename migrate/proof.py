@@ -69,13 +69,22 @@ class Tie:
 
 @dataclass(slots=True)
 class Places:
-    """What the vault says about folders: all texts of each collection, by id."""
+    """What the vault says about folders, all texts of each by id, and what a format said beside its items."""
 
     texts: dict[str, frozenset[str]] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()
+    _everywhere: frozenset[str] | None = None
+
+    @property
+    def everywhere(self) -> frozenset[str]:
+        """The texts of all folders."""
+        if self._everywhere is None:
+            self._everywhere = frozenset().union(*self.texts.values())
+        return self._everywhere
 
     @classmethod
-    def of(cls, collections: tuple[Collection, ...]) -> Places:
-        """Collect titles, source ids, source names and full paths."""
+    def of(cls, collections: tuple[Collection, ...], extras: Any = None) -> Places:
+        """Collect titles, source ids, source names and full paths, and the texts of a format's ``extras``."""
         paths = paths_of(collections)
         made = {}
         for one in collections:
@@ -83,7 +92,9 @@ class Places:
             _held(msgspec.to_builtins(one.extra), found, raw=True)
             found += [text for text in (one.subtitle, one.icon, one.color, one.creation_at, one.modified_at) if text]
             made[one.id] = frozenset(found)
-        return cls(made)
+        beside: list[str] = []
+        _held(extras, beside, raw=True)
+        return cls(made, frozenset(beside))
 
 
 def held(row: bytes) -> tuple[Counter[str], tuple[str, ...]]:
@@ -189,15 +200,15 @@ def _judge(
 ) -> list[Finding]:
     if tie is not None and tie.row is not None:
         return _compare(place, tie, data, shape, plain, changed, places)
-    if tie is None and not changed:
-        texts = _everywhere(places)  # a folder marker is no item: folders must hold all it says
-        if all(text in texts for text in plain):
+    if tie is None:
+        texts = places.everywhere | places.beside  # of a record that is no item, as a folder marker
+        if all(leaf.text in texts or _is_in(texts, leaf.expected) for leaf in leaves(data, shape)):
             return []
     return [Finding(place, tie.item if tie else "", "the whole record")]
 
 
-def _everywhere(places: Places) -> frozenset[str]:
-    return frozenset().union(*places.texts.values()) if places.texts else frozenset()
+def _is_in(texts: frozenset[str], expected: tuple[str, ...]) -> bool:
+    return bool(expected) and all(text in texts for text in expected)
 
 
 def _compare(
@@ -270,7 +281,7 @@ def prove_frame(frame: Any, shape: Any, places: Places, extras: Any, rows: Itera
     """Look for every value outside the records: in any folder, or in what the format said beside its items."""
     texts: list[str] = list(rows)
     _held(extras, texts, raw=True)
-    has = _everywhere(places) | frozenset(texts)
+    has = places.everywhere | frozenset(texts)
     proof = Proof()
     for leaf in leaves(frame, shape):
         proof.values += 1
