@@ -15,13 +15,27 @@ from pathlib import Path
 import msgspec
 
 from vault import crypto
-from vault.errors import CannotRead, DamagedVault, KeyferryError, KeyMissing, NewerVault, NoVault, UsageError, WrongKey
+from vault.anchor import marking
+from vault.errors import (
+    CannotRead,
+    CannotWrite,
+    DamagedVault,
+    DiskFull,
+    KeyferryError,
+    KeyMissing,
+    NewerVault,
+    NoVault,
+    UsageError,
+    WrongKey,
+)
 from vault.files import held, read_file, sweep, sync_folder, write_errors, write_private
 from vault.keyholders import Holder, KeyFileHolder, PassphraseHolder, holder_of
 from vault.kit import Kit, open_recovery, seal_recovery
 from vault.opening import Opened, settle_key, write_recovery
 from vault.settings import LOCK, RECOVERY, SETTINGS, STORE, WRAP, Settings, read_settings, unfinished, write_settings
 from vault.store import Store, key_fingerprint
+
+_MARGIN = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,14 +75,14 @@ def rotate_key(opened: Opened) -> None:
     Raises ``VaultBusy`` if another process has the vault open, and what the key's place raises; then nothing changed.
     """
     key = crypto.new_key()
+    _check_room(opened.home)
     with held(opened.home / LOCK):
         opened.store.keep_others_out()
         opened.settings = msgspec.structs.replace(opened.settings, pending=key_fingerprint(key))
         write_settings(opened.home, opened.settings)
         opened.holder.keep_pending(opened.settings.vault, key)
         write_recovery(opened, opened.key, key)
-        opened.store.rekey(key)
-        opened.key = key
+        _encrypt_anew(opened, key)
         settle_key(opened)
 
 
@@ -134,6 +148,43 @@ def destroy(home: Path) -> Destroyed:
         (home / LOCK).unlink(missing_ok=True)
         home.rmdir()
     return Destroyed(tuple(removed), tuple(left))
+
+
+def _check_room(home: Path) -> None:
+    """Check that there is room for every page once more; raises ``DiskFull``."""
+    import shutil
+
+    with write_errors(home):
+        size, free = os.stat(home / STORE).st_size, shutil.disk_usage(home).free
+    if free < size * 5 // 4 + _MARGIN:
+        raise DiskFull(
+            "the vault cannot be encrypted anew: its disk has too little room; nothing was changed",
+            hint=f"make room for {(size * 5 // 4 + _MARGIN) >> 20} MB, then try again",
+        )
+
+
+def _encrypt_anew(opened: Opened, key: bytes) -> None:
+    """Encrypt the vault file under the key and prove that it is, with a connection that knows no other."""
+    path, store = opened.home / STORE, opened.store
+    store.before_close = None  # a connection that failed half-way must write nothing more
+    try:
+        store.rekey(key)
+    finally:
+        store.close()
+    # SQLCipher reports no failure of its own: a full disk leaves the old key in force without a word.
+    try:
+        opened.store = Store.open(path, key)
+    except WrongKey:
+        opened.store = Store.open(path, opened.key)
+        with contextlib.suppress(KeyferryError):
+            settle_key(opened)
+        raise CannotWrite(
+            "the vault could not be encrypted anew; it has its old key", hint="check the disk and its room, then retry"
+        ) from None
+    if not opened.store.is_sound():
+        raise DamagedVault("the vault file is damaged", hint="restore a backup: keyferry restore")
+    opened.key = key
+    opened.store.before_close = marking(opened.holder)
 
 
 def _forget(home: Path, removed: list[str], left: list[str]) -> None:

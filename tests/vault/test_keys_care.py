@@ -16,6 +16,7 @@ from vault.device import new_device
 from vault.errors import (
     CannotWrite,
     DamagedVault,
+    DiskFull,
     KeyMissing,
     KeyringUnavailable,
     NoVault,
@@ -178,6 +179,30 @@ def test_a_vault_in_use_is_not_rotated(place: Place) -> None:
 def _key(place: Place) -> bytes:
     with place.open(read_only=True) as opened:
         return opened.key
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rotation_that_did_not_happen_leaves_the_old_key_in_force(
+    place: Place, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLCipher's rekey reports success on a full disk; only a second look tells."""
+    kit = place.make(kind)
+    before = _key(place)
+    monkeypatch.setattr(Store, "rekey", lambda self, key: None)
+    with place.open() as opened, pytest.raises(CannotWrite, match="old key"):
+        keycare.rotate_key(opened)
+    assert _key(place) == before
+    place.check(kit)
+
+
+def test_a_rotation_needs_room_for_every_page(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = place.make("keyring")
+    usage = shutil.disk_usage(place.home)
+    size = (place.home / "vault.db").stat().st_size
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=size))
+    with place.open() as opened, pytest.raises(DiskFull):
+        keycare.rotate_key(opened)
+    place.check(kit)
 
 
 def test_a_key_file_of_two_vaults_is_not_rotated_away(place: Place) -> None:
