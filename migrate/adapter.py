@@ -30,6 +30,7 @@ class Signature:
     any_keys: frozenset[str] = frozenset()  # JSON: at least one of these
     no_keys: frozenset[str] = frozenset()  # JSON: none of these
     record_keys: frozenset[str] = frozenset()  # JSON: keys the first record must have, where there is one
+    empty_keys: frozenset[str] = frozenset()  # JSON: keys that must be there where there is no record
     header: frozenset[str] = frozenset()  # CSV: columns that must be there, spelled exactly
     header_only: frozenset[str] = frozenset()  # CSV: if given, no other columns than these and ``header``
     no_header: frozenset[str] = frozenset()  # CSV: columns that must not be there

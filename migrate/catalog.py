@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import re
 import stat
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -20,13 +21,15 @@ import msgspec
 import migrate.formats
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.containers import Archive
-from migrate.decoding import utf8
+from migrate.decoding import is_text, utf8
+from migrate.records import damage, mask_surrogates
 from migrate.source import Source
 from vault.errors import (
     AmbiguousFormat,
     CannotRead,
     DamagedExport,
     EmptyExport,
+    UnsafeExport,
     UsageError,
     WrongFormat,
 )
@@ -70,7 +73,9 @@ class Glimpse:
     header: tuple[str, ...] = ()
     members: frozenset[str] = frozenset()
     first_line: str = ""
+    start: bytes = b""  # the first 64 KiB, texts as UTF-8
     archive: Archive | None = None
+    broken: DamagedExport | None = None  # JSON: why it is none
 
 
 def read_file(path: Path) -> bytes:
@@ -101,23 +106,40 @@ def glimpse(data: bytes, name: str, encoding: str | None = None) -> Glimpse:
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         archive = Archive(data, name)
         return Glimpse("zip", members=frozenset(archive.names), archive=archive)
-    text = utf8(data, name, encoding) if _is_text(data) else b""
-    if not text:
-        return Glimpse("binary")
-    start = text[:4096].lstrip()
-    if start[:1] in (b"{", b"["):
-        return _json_glimpse(text)
+    if _is_binary(data):
+        return Glimpse("binary", start=data[:_START])
+    seen = _text_glimpse(utf8(data, name, encoding), data, name, encoding)
+    return replace(seen, first_line=seen.first_line[:200])
+
+
+def _text_glimpse(text: bytes, data: bytes, name: str, encoding: str | None) -> Glimpse:
+    start = text[:_START].lstrip()
+    if _JSON.match(start):
+        return replace(_json_glimpse(text, name), start=start)
     first = start.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     if start[:1] == b"<":
-        return Glimpse("xml", first_line=first[:200])
+        return Glimpse("xml", first_line=first, start=start)
     if _is_address(first):
-        return Glimpse("text", first_line=first[:200])
+        return Glimpse("text", first_line=first, start=start)
     from migrate.tables import read_table
 
     try:
-        return Glimpse("csv", header=tuple(read_table(data, name, encoding=encoding).header), first_line=first[:200])
+        header: tuple[str, ...] = tuple(read_table(data, name, encoding=encoding).header)
     except DamagedExport:
-        return Glimpse("text", first_line=first[:200])
+        header = ()
+    if len(header) < 2:
+        return Glimpse("text", first_line=first, start=start)
+    return Glimpse("csv", header=header, first_line=first, start=start)
+
+
+_START = 1 << 16
+_JSON = re.compile(rb'\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\d-]|$)')  # a list in brackets may also begin an INI file
+
+
+def _is_binary(data: bytes) -> bool:
+    from migrate.recognised import is_known_binary
+
+    return not is_text(data) or is_known_binary(data)
 
 
 def _is_address(first: str) -> bool:
@@ -127,19 +149,25 @@ def _is_address(first: str) -> bool:
     return first.lower().startswith(known) or ("://" in start[:40] and "," not in start)
 
 
-def _is_text(data: bytes) -> bool:
-    head = data[:4096]
-    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) < len(head) / 8 + 1 or 0 not in head[::2]
-
-
-def _json_glimpse(text: bytes) -> Glimpse:
-    try:
-        top = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return Glimpse("json", record=_first_object(text))
+def _json_glimpse(text: bytes, name: str) -> Glimpse:
+    top = _top_level(text)
+    if top is None:
+        broken = damage(text, name)
+        return Glimpse("json", broken=broken, record=None if broken else _first_object(text))
     short = {k: bytes(v)[:64].decode("utf-8", "replace") for k, v in top.items() if len(bytes(v)) <= 64}
     rows = next((bytes(top[k]) for k in ("items", "records", "accounts") if k in top), b"")
     return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short)
+
+
+def _top_level(text: bytes) -> dict[str, msgspec.Raw] | None:
+    """Return the members of the outermost object; None where there is none."""
+    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    for masked in (False, True):
+        try:
+            return decoder.decode(mask_surrogates(text) if masked else text)
+        except (msgspec.DecodeError, RecursionError):
+            continue
+    return None
 
 
 def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
@@ -167,7 +195,7 @@ def matches(signature: Signature, seen: Glimpse) -> bool:
             signature.keys <= seen.keys
             and (not signature.any_keys or bool(signature.any_keys & seen.keys))
             and not signature.no_keys & seen.keys
-            and (seen.record is None or signature.record_keys <= seen.record)
+            and (signature.empty_keys <= seen.keys if seen.record is None else signature.record_keys <= seen.record)
         )
     if signature.kind == "csv":
         return _header_matches(signature, seen.header)
@@ -209,17 +237,12 @@ def open_source(
 ) -> Source:
     """Read a file and say what it is; ``options`` are those of an earlier run or of the command line."""
     options = dict(options or {})
-    original = content = data if data is not None else read_file(path)
+    original = data if data is not None else read_file(path)
     name = path.name
-    seen = glimpse(content, name, options.get("encoding"))
-    chosen = adapter(format) if format else detect(seen, name)
-    if chosen.signature.kind != seen.kind and not (chosen.signature.kind in _TEXTS and seen.kind in _TEXTS):
-        raise WrongFormat(
-            f"{name} is no {chosen.name} file: that is {_KINDS[chosen.signature.kind]}, this is {_KINDS[seen.kind]}",
-            hint="leave --from out to have the file recognised",
-        )
+    content, seen, encoding = _unwrapped(original, name, password, options.get("encoding"))
+    chosen = _named(format, seen, name) if format else detect(seen, name)
     if chosen.signature.kind in ("json", "xml", "text"):
-        content = utf8(content, name, options.get("encoding"))
+        content = utf8(content, name, encoding)
     made = Source(
         name,
         content,
@@ -231,6 +254,59 @@ def open_source(
     )
     made.original = original
     return made
+
+
+def _unwrapped(data: bytes, name: str, password: str | None, encoding: str | None) -> tuple[bytes, Glimpse, str | None]:
+    """Return what is inside an encrypted file, one layer of it, and its encoding; other files as they are."""
+    from migrate import ciphers
+
+    seen = glimpse(data, name, encoding)
+    cipher = ciphers.cipher_of(seen.keys)
+    if cipher is None:
+        return data, seen, encoding
+    inside = ciphers.open_sealed(cipher, utf8(data, name, encoding), password, name)
+    seen = glimpse(inside, name)
+    if ciphers.cipher_of(seen.keys) is not None:
+        raise UnsafeExport(f"{name} is encrypted within itself", hint="no product writes such an export")
+    return inside, seen, None
+
+
+def _named(format: str, seen: Glimpse, name: str) -> Adapter:
+    """Return the format that ``--from`` names; raises ``WrongFormat`` where the file cannot be that."""
+    chosen = adapter(format)
+    wanted = chosen.signature
+    if wanted.kind != seen.kind and not (wanted.kind in _TEXTS and seen.kind in _TEXTS):
+        raise WrongFormat(
+            f"{name} is no {chosen.name} file: that is {_KINDS[wanted.kind]}, this is {_KINDS[seen.kind]}",
+            hint="leave --from out to have the file recognised",
+        )
+    if seen.broken is not None or not _is_told(wanted) or matches(wanted, seen):
+        return chosen
+    others = [one.name for one in adapters() if matches(one.signature, seen)]
+    if others:
+        raise WrongFormat(f"{name} is no {chosen.name} file but {' or '.join(others)}", hint="leave --from out")
+    if not _is_near(wanted, seen):
+        raise WrongFormat(
+            f"{name} is no {chosen.name} file: nothing in it is as {chosen.product} writes it",
+            hint="leave --from out to have the file recognised",
+        )
+    return chosen
+
+
+def _is_told(signature: Signature) -> bool:
+    """Whether a signature says anything; a table of unknown origin is named, never recognised."""
+    return bool(signature.keys or signature.any_keys or signature.header or signature.members or signature.text_start)
+
+
+def _is_near(signature: Signature, seen: Glimpse) -> bool:
+    """Whether a file that does not fit exactly may still be what somebody says it is."""
+    if signature.kind == "json":
+        return bool(signature.keys | signature.any_keys) and signature.keys <= seen.keys
+    if signature.kind == "zip":
+        return signature.members <= seen.members
+    if signature.kind == "csv":
+        return bool({n.lower() for n in signature.header} & {n.lower() for n in seen.header})
+    return True
 
 
 _TEXTS = ("csv", "text")

@@ -91,6 +91,9 @@ def cut(data: bytes, pattern: Pattern, name: str) -> tuple[Any, Iterator[Cut]]:
     """
     tree = _tree(data, pattern)
     if tree is None:
+        broken = damage(data, name)
+        if broken is not None:
+            raise broken
         return _whole(data, pattern, name)
     spans: list[tuple[str, int, int]] = []
     at = 0
@@ -103,6 +106,30 @@ def cut(data: bytes, pattern: Pattern, name: str) -> tuple[Any, Iterator[Cut]]:
     return frame, (Cut(place, data[start:end], start) for place, start, end in spans)
 
 
+def mask_surrogates(data: bytes) -> bytes:
+    """Return JSON of the same length with every surrogate escape overwritten."""
+    return _SURROGATE.sub(rb"\\u0041", data)
+
+
+def damage(data: bytes, name: str) -> DamagedExport | None:
+    """Return why the bytes are no JSON, with the place; None if they are. Costs no memory worth the name."""
+    for masked in (False, True):
+        try:
+            msgspec.json.decode(mask_surrogates(data) if masked else data, type=msgspec.Raw)
+        except RecursionError:
+            return _too_deep(name)
+        except msgspec.DecodeError as error:
+            told = str(error)
+        else:
+            return None
+    found = re.search(r"\(byte (\d+)\)", told)
+    line, column = line_of(data, int(found[1]) if found else len(data))
+    what = "is no valid JSON" if found else "ends too early"
+    return DamagedExport(
+        f"{name} {what} at line {line}, column {column}", hint="the file is cut off or was changed; export again"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Tree:
     node: Any
@@ -112,7 +139,7 @@ class _Tree:
 def _tree(data: bytes, pattern: Pattern) -> _Tree | None:
     """Return the containers around the records; None where the pattern does not fit or it is no JSON."""
     for masked in (False, True):
-        view = _SURROGATE.sub(b"\\\\u0041", data) if masked else data
+        view = mask_surrogates(data) if masked else data
         try:
             return _Tree(_decoder(pattern).decode(view), view)
         except (msgspec.DecodeError, RecursionError, ValueError):
@@ -139,11 +166,15 @@ def _parse(data: bytes, name: str) -> Any:
             hint="export again; a file changed by hand may have been merged wrongly",
         ) from None
     except RecursionError:
-        raise DamagedExport(f"{name} is nested too deeply to be an export", hint="export again") from None
+        raise _too_deep(name) from None
     except UnicodeDecodeError as error:
         raise DamagedExport(f"{name} is not UTF-8 at byte {error.start}", hint="export again") from None
     except ValueError as error:
         raise _damaged(data, error, name) from None
+
+
+def _too_deep(name: str) -> DamagedExport:
+    return DamagedExport(f"{name} is nested too deeply to be an export", hint="export again")
 
 
 def _damaged(data: bytes, error: ValueError, name: str) -> DamagedExport:

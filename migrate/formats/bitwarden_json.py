@@ -38,8 +38,10 @@ SIGNATURE = Signature(
     keys=frozenset({"items"}),
     no_keys=frozenset({"vaults", "encKeyValidation_DO_NOT_EDIT"}),
     record_keys=frozenset({"type", "name"}),
-    export_steps="Settings > Export vault > file format .json",
+    empty_keys=frozenset({"encrypted"}),
+    export_steps="Settings > Export vault > file format .json, or .json (Encrypted) with a password of its own",
     cannot_hold=("attachments", "items in the trash", "Sends", "items of organisations (export those apart)"),
+    encrypted=True,
 )
 
 PASSKEY_SHAPE = {"credentialId": changed(rules.uuid_base64url), "discoverable": codes("true", "false")}
@@ -313,4 +315,6 @@ READERS: dict[Any, Any] = {
     8: _passport,
 }
 
-ADAPTER = Adapter(SIGNATURE, parse, render, shape=SHAPE)
+KEPT_RAW = frozenset({"organizationId", "externalId", "key"})
+
+ADAPTER = Adapter(SIGNATURE, parse, render, shape=SHAPE, kept_raw=KEPT_RAW)
