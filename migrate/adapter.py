@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from migrate.giving import Outgoing
+from migrate.listing import Listing
 from migrate.records import Pattern
 from migrate.shape import Shape
 from migrate.source import Record, Source
@@ -59,6 +60,8 @@ class Adapter:
     member: str = ""  # ZIP: the member that holds the records
     shape: Shape = field(default_factory=dict)  # of one record
     frame: Shape = field(default_factory=dict)  # of what stands around the records
+    listing: Listing | None = None  # where the frame says which records are in which folder
+    carries_extras: bool = False  # whether its files also hold what other formats say beside their items
     attachments: str = ""  # ZIP: member of an object that has these keys, as "files/{documentId}__{fileName}"
     kept_raw: frozenset[str] = frozenset()  # keys of the format that stay in ``extra``; others are shown as key[n]
     name: str = ""  # set by the catalog from the file's name
@@ -80,3 +83,4 @@ class Parsed:
     records: Iterator[Record]
     read: Callable[[Record], Item | None]
     extras: dict[str, Any] = field(default_factory=dict)  # what the format says beside its items
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # what other formats said, where a file carries it

@@ -16,7 +16,12 @@ from vault import moment
 
 Rule = Callable[[Any, Mapping[str, Any]], tuple[str, ...] | None]
 
+WholeRule = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], tuple[str, ...] | None]
+
 RULES: dict[str, Rule] = {}
+EACH: set[str] = set()  # rules whose every value has a place of its own, so that equal ones are counted
+JOINED: set[str] = set()  # rules that make one text of several values of an object
+WHOLE: dict[str, WholeRule] = {}
 
 _MILLIS_FROM = 100_000_000_000  # a larger number of seconds would be after the year 5138
 
@@ -25,6 +30,30 @@ def rule(function: Rule) -> Rule:
     """Register a rule under its own name."""
     RULES[function.__name__] = function
     return function
+
+
+def each(function: Rule) -> Rule:
+    """Register a rule whose every value arrives in a place of its own."""
+    EACH.add(function.__name__)
+    return rule(function)
+
+
+def joined(function: Rule) -> Rule:
+    """Register a rule by which several values of an object arrive as one text."""
+    JOINED.add(function.__name__)
+    return rule(function)
+
+
+def whole_rule(function: WholeRule) -> WholeRule:
+    """Register a rule that also looks at the whole record, given as third argument."""
+    WHOLE[function.__name__] = function
+    return function
+
+
+def applied(name: str, value: Any, parent: Mapping[str, Any], record: Any) -> tuple[str, ...] | None:
+    """Return what a rule makes of a value in its object and record; None where it does not apply."""
+    whole = WHOLE.get(name)
+    return RULES[name](value, parent) if whole is None else whole(value, parent, record)
 
 
 def number_of(value: Any) -> int | None:
@@ -51,21 +80,21 @@ def instant_of(value: Any, unit: int = 1) -> str | None:
         return None
 
 
-@rule
+@each
 def unix_seconds(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """UNIX seconds become an RFC 3339 time."""
     instant = instant_of(value)
     return None if instant is None else (instant,)
 
 
-@rule
+@each
 def unix_millis(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """UNIX milliseconds become an RFC 3339 time."""
     instant = instant_of(value, 1000)
     return None if instant is None else (instant,)
 
 
-@rule
+@each
 def uuid_base64url(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A UUID, or base64url marked ``b64.``, becomes plain base64url."""
     if not isinstance(value, str):
@@ -87,14 +116,14 @@ def year_month(year: Any, month: Any) -> str | None:
     return f"{y + 2000 if len(str(year)) == 2 else y:04d}-{m:02d}"
 
 
-@rule
+@joined
 def expiry_month(_: Any, card: Mapping[str, Any]) -> tuple[str, ...] | None:
     """``expMonth`` and ``expYear`` become one month of a year."""
     joined = year_month(card.get("expYear"), card.get("expMonth"))
     return None if joined is None else (joined,)
 
 
-@rule
+@joined
 def address_lines(_: Any, address: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Three address lines become one text with newlines."""
     lines = [address.get(f"address{n}") for n in (1, 2, 3)]

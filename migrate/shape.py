@@ -7,12 +7,12 @@ values that change on the way in. Everything that is not declared is a plain lea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from migrate.rules import RULES
+from migrate.rules import applied
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -21,7 +21,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Codes:
     """A closed set of values that say what something is, not what somebody wrote."""
 
-    values: frozenset[Any]
+    values: Container[Any]
+
+
+class _Words:
+    """Every text there is."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, str)
+
+
+WORDS = Codes(_Words())  # for a key whose texts never are somebody's own: the kinds of things, ids inside a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +78,29 @@ def text_of(node: Any) -> str:
     return str(node)
 
 
-def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None) -> Iterator[Leaf]:
+def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None, root: Any = None) -> Iterator[Leaf]:
     """Yield each leaf below the node; structure is left out."""
     if isinstance(node, dict):
         below = shape if isinstance(shape, dict) else {}
+        whole = node if root is None else root
         for key, value in node.items():
-            yield from leaves(value, below.get(key, below.get("*")), f"{path}.{key}" if path else key, node)
+            yield from leaves(value, below.get(key, below.get("*")), f"{path}.{key}" if path else key, node, whole)
     elif isinstance(node, list):
         each = shape.get("*") if isinstance(shape, dict) else None
         for index, value in enumerate(node):
-            yield from leaves(value, each, f"{path}[{index}]", node)
+            yield from leaves(value, each, f"{path}[{index}]", node, root)
     elif is_leaf(node):
         if isinstance(shape, Codes) and node in shape.values:
             return
         if isinstance(shape, Changed):
-            expected = _expected(shape, node, parent)
+            expected = expected_of(shape, node, parent, root)
             if expected is not None:
                 yield Leaf(path, text_of(node), shape.rule, expected)
                 return
         yield Leaf(path, text_of(node))
 
 
-def count(node: Any, shape: Any, tally: list[int], parent: Any = None) -> None:
+def count(node: Any, shape: Any, tally: list[int], parent: Any = None, root: Any = None) -> None:
     """Add to ``tally`` [leaves, of these changed, structure] what is below the node."""
     kind = type(node)
     if kind is dict:
@@ -101,27 +112,28 @@ def count(node: Any, shape: Any, tally: list[int], parent: Any = None) -> None:
                     count(value, None, tally)
             return
         every = shape.get("*")
+        whole = node if root is None else root
         for key, value in node.items():
             below = shape.get(key, every)
             if below is None and type(value) is str and value:
                 tally[0] += 1
             else:
-                count(value, below, tally, node)
+                count(value, below, tally, node, whole)
     elif kind is list:
         below = shape.get("*") if type(shape) is dict else None
         for value in node:
-            count(value, below, tally, node)
+            count(value, below, tally, node, root)
     elif not is_leaf(node) or (type(shape) is Codes and node in shape.values):
         tally[2] += 1
     else:
         tally[0] += 1
-        if type(shape) is Changed and _expected(shape, node, parent) is not None:
+        if type(shape) is Changed and expected_of(shape, node, parent, root) is not None:
             tally[1] += 1
 
 
-def _expected(shape: Changed, node: Any, parent: Any) -> tuple[str, ...] | None:
+def expected_of(shape: Changed, node: Any, parent: Any, root: Any) -> tuple[str, ...] | None:
     """Return what the rule makes of the value; None where it does not apply or changes nothing."""
-    expected = RULES[shape.rule](node, parent)
+    expected = applied(shape.rule, node, parent, root)
     return None if expected is None or expected == (text_of(node),) else expected
 
 
