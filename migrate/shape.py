@@ -95,7 +95,8 @@ def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None, roo
         if isinstance(shape, Changed):
             expected = expected_of(shape, node, parent, root)
             if expected is not None:
-                yield Leaf(path, text_of(node), shape.rule, expected)
+                if expected:
+                    yield Leaf(path, text_of(node), shape.rule, expected)
                 return
         yield Leaf(path, text_of(node))
 
@@ -126,13 +127,19 @@ def count(node: Any, shape: Any, tally: list[int], parent: Any = None, root: Any
     elif not is_leaf(node) or (type(shape) is Codes and node in shape.values):
         tally[2] += 1
     else:
+        expected = expected_of(shape, node, parent, root) if type(shape) is Changed else None
+        if expected == ():
+            tally[2] += 1
+            return
         tally[0] += 1
-        if type(shape) is Changed and expected_of(shape, node, parent, root) is not None:
-            tally[1] += 1
+        tally[1] += expected is not None
 
 
 def expected_of(shape: Changed, node: Any, parent: Any, root: Any) -> tuple[str, ...] | None:
-    """Return what the rule makes of the value; None where it does not apply or changes nothing."""
+    """Return what the rule makes of the value; None where it does not apply or changes nothing.
+
+    () says that the value is structure where it stands.
+    """
     expected = applied(shape.rule, node, parent, root)
     return None if expected is None or expected == (text_of(node),) else expected
 
