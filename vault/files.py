@@ -74,6 +74,14 @@ def check_target(path: Path, *, replace: bool = True) -> None:
         raise TargetExists(f"{path} exists already", hint="name another file, or move this one away")
 
 
+def check_writable(folder: Path) -> None:
+    """Check that names can be made and removed in the folder; raises ``CannotWrite``, ``DiskFull``."""
+    probe = folder / f".keyferry-{secrets.token_hex(8)}.new"
+    with write_errors(folder):
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        probe.unlink()
+
+
 def read_file(path: Path, *, limit: int = MEBIBYTE) -> bytes:
     """Return the content of a small file or pipe; raises ``CannotRead``, also for more than ``limit`` bytes."""
     try:

@@ -28,7 +28,7 @@ from vault.errors import (
     UsageError,
     WrongKey,
 )
-from vault.files import held, read_file, sweep, sync_folder, write_errors, write_private
+from vault.files import check_writable, held, read_file, sweep, sync_folder, write_errors, write_private
 from vault.keyholders import Holder, KeyFileHolder, PassphraseHolder, holder_of
 from vault.kit import Kit, open_recovery, seal_recovery
 from vault.opening import Opened, settle_key, write_recovery
@@ -135,6 +135,8 @@ def destroy(home: Path) -> Destroyed:
     removed: list[str] = []
     left: list[str] = []
     with held(home / LOCK):
+        with contextlib.suppress(DiskFull):
+            check_writable(home)  # else the key would go and the files stay
         _forget(home, removed, left)
         for name in names:
             with write_errors(home / name):

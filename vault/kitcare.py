@@ -163,10 +163,11 @@ def chain_of(store: Store) -> list[bytes]:
 def hand_out(store: Store, given: kit.Kit, path: Path) -> None:
     """Write the kit's page to a new file and read it back. Raises ``TargetExists``, ``CannotWrite``, ``DiskFull``."""
     text = kit_text(store, given)
-    write_private(path, text.encode(), replace=False)
-    if read_file(path) != text.encode():
-        raise DamagedVault(f"{path} does not give back what was written", hint="save the kit on another disk")
-    store.set_meta("kit_handed_at", now())
+    with store.transaction():
+        store.set_meta("kit_handed_at", now())
+        write_private(path, text.encode(), replace=False)
+        if read_file(path) != text.encode():
+            raise DamagedVault(f"{path} does not give back what was written", hint="save the kit on another disk")
 
 
 def kit_text(store: Store, given: kit.Kit) -> str:

@@ -62,11 +62,15 @@ def _make_in(home: Path, holder: Holder, name: str, kit_file: Path | None, with_
     made = make_private_folder(home)
     try:
         with held(home / LOCK):
-            return _make(home, holder, name, kit_file, with_kit)
+            try:
+                return _make(home, holder, name, kit_file, with_kit)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    if not has_vault(home):
+                        (home / LOCK).unlink(missing_ok=True)
+                raise
     except BaseException:
         with contextlib.suppress(OSError):
-            if not has_vault(home):
-                (home / LOCK).unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
         raise

@@ -56,7 +56,7 @@ def read_settings(home: Path) -> Settings:
     Raises ``NoVault``, ``KeyMissing`` (the file is gone, the vault is not), ``DamagedVault``, ``NewerVault``.
     """
     path = home / SETTINGS
-    if not os.path.lexists(path):
+    if not _is_there(path):
         if os.path.lexists(home / STORE):
             raise KeyMissing(f"{path} is missing", hint="keyferry unlock --kit FILE makes it again")
         raise NoVault(f"there is no vault in {home}", hint="keyferry init makes one, keyferry migrate SOURCE as well")
@@ -88,6 +88,16 @@ def unfinished(home: Path) -> Settings | None:
     except (msgspec.DecodeError, CannotRead, RecursionError):
         return None
     return found if found.making and found.format == FORMAT and _ID.fullmatch(found.vault) else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:  # a folder that may not be entered
+        raise CannotRead(f"cannot read {path}: {(error.strerror or 'refused').lower()}") from None
+    return True
 
 
 def _damaged(path: Path) -> DamagedVault:

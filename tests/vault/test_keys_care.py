@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -421,6 +422,22 @@ def test_a_keyring_that_does_not_answer_is_named(place: Place, monkeypatch: pyte
     assert not place.home.exists()
 
 
+def test_a_folder_that_cannot_be_written_keeps_its_key(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = place.make("keyring")
+    true_open = os.open
+
+    def refuse(path: object, flags: int, *more: int) -> int:
+        if flags & os.O_EXCL:
+            raise OSError(errno.EACCES, "Permission denied")
+        return true_open(path, flags, *more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(CannotWrite):
+            keys.destroy(place.home)
+    place.check(kit)
+
+
 @pytest.mark.parametrize("kind", ["keyring", "key-file"])
 def test_killed_at_any_moment_destroying_can_be_finished(place: Place, kind: str) -> None:
     place.make(kind)
@@ -486,6 +503,7 @@ def test_a_kit_is_not_saved_beside_the_vault(place: Place) -> None:
                 keys.save_kit(opened, path)
         with pytest.raises(CannotWrite):
             keys.save_kit(opened, place.root / "missing" / "kit.txt")
+        assert "not saved" in keys.kit_reminder(opened.store)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,10 @@ def test_purposes_do_not_share_a_key() -> None:
     assert crypto.derive(KEY, "a") == crypto.derive(KEY, "a")
 
 
+def test_the_published_packing_holds() -> None:
+    assert crypto.packed(b"a", b"", b"bc").hex() == "000000016100000000000000026263"
+
+
 @given(st.lists(st.binary(max_size=20), max_size=6))
 def test_packed_parts_come_back(parts: list[bytes]) -> None:
     assert crypto.unpacked(crypto.packed(*parts)) == tuple(parts)

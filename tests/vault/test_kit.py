@@ -24,6 +24,7 @@ def test_the_published_vector_holds() -> None:
     assert KIT.identity == "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG"
     assert KIT.recipient == "age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh"
     assert KIT.key_id == "6d152fa9"
+    assert KIT.root_public.hex() == "a01dd531d39adf438b437948a889a916fa744d5521cefb697115f41128292f07"
     assert kit.root_text(KIT.root_public) == "kfroot15qwa2vwnnt058z6r09y23zdfzma8gn24y880k6t3zh6pz2pf9ursxxg97s"
     assert kit.typed_lines(KIT) == (
         "1: QQQS YQCY Q5RQ WZQF / NC",
