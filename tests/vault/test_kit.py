@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyrage
 import pytest
 from hypothesis import given
@@ -197,3 +199,9 @@ def test_a_printed_root_key_comes_back() -> None:
     for text in ("", KIT.recipient, kit.root_text(KIT.root_public)[:-1], kit.root_text(b"short")):
         with pytest.raises(WrongKit):
             kit.root_public(text)
+
+
+def test_the_page_of_the_docs_tells_the_same_vector() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
+    for text in (KIT.identity, KIT.recipient, KIT.key_id, KIT.root_public.hex(), *kit.typed_lines(KIT)):
+        assert text in told
