@@ -27,6 +27,7 @@ class Signature:
     suffix: str  # what its files are usually called; never decides alone
     kind: str  # json, csv, zip, xml, text
     export_steps: str = ""  # how a person makes such a file
+    is_list: bool = False  # JSON: the outermost value is a list, which has no keys
     keys: frozenset[str] = frozenset()  # JSON: top-level keys that must be there
     any_keys: frozenset[str] = frozenset()  # JSON: at least one of these
     no_keys: frozenset[str] = frozenset()  # JSON: none of these

@@ -44,17 +44,22 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in found if not m.name.startswith("_")))
 
 
-@cache
 def adapter(name: str) -> Adapter:
     """Return a format by its name; raises ``UsageError`` that names the nearest ones."""
+    return variants(name)[0]
+
+
+@cache
+def variants(name: str) -> tuple[Adapter, ...]:
+    """Return a format, then the other forms its files take (``VARIANTS`` of its module); raises as ``adapter``."""
     if name not in names():
         import difflib
 
         near = difflib.get_close_matches(name, names(), 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "keyferry formats lists them all"
         raise UsageError(f"there is no format {name[:40]!r}", hint=hint)
-    found: Adapter = import_module(f"migrate.formats.{name}").ADAPTER
-    return replace(found, name=name)
+    module = import_module(f"migrate.formats.{name}")
+    return tuple(replace(one, name=name) for one in (module.ADAPTER, *getattr(module, "VARIANTS", ())))
 
 
 def adapters() -> list[Adapter]:
@@ -96,9 +101,14 @@ def read_file(path: Path) -> bytes:
         raise CannotRead(f"{shown} may not be read", hint="check its permissions") from None
     except (OSError, ValueError):
         raise CannotRead(f"{shown} cannot be read", hint="check the disk and the path") from None
-    if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
-        raise EmptyExport(f"{shown} is empty", hint="export again; the product may have failed silently")
+    check_not_empty(data, shown)
     return data
+
+
+def check_not_empty(data: bytes, name: str) -> None:
+    """Raise ``EmptyExport`` for a file of nothing, or of nothing but a mark and white space."""
+    if not data.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
+        raise EmptyExport(f"{name} is empty", hint="export again; the product may have failed silently")
 
 
 def glimpse(data: bytes, name: str, encoding: str | None = None) -> Glimpse:
@@ -187,10 +197,12 @@ def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
 
 
 def matches(signature: Signature, seen: Glimpse) -> bool:
-    """Whether all tests of a signature hold."""
-    if signature.kind != seen.kind:
+    """Whether all tests of a signature hold; one without tests is only ever named."""
+    if signature.kind != seen.kind or not _is_told(signature):
         return False
     if signature.kind == "json":
+        if signature.is_list:
+            return not seen.keys and seen.record is not None and signature.record_keys <= seen.record
         return (
             signature.keys <= seen.keys
             and (not signature.any_keys or bool(signature.any_keys & seen.keys))
@@ -215,15 +227,21 @@ def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
 
 def detect(seen: Glimpse, name: str) -> Adapter:
     """Return the one format that fits; raises ``AmbiguousFormat`` or ``UnknownFormat``."""
-    found = [one for one in adapters() if matches(one.signature, seen)]
+    found = _fitting(seen)
     if len(found) == 1:
         return found[0]
     if found:
-        products = " or ".join(sorted(one.name for one in found))
+        products = " or ".join(one.name for one in found)
         raise AmbiguousFormat(f"{name} could be {products}", hint="name one with --from")
     from migrate.recognised import looks_like
 
     raise looks_like(seen, name)
+
+
+def _fitting(seen: Glimpse) -> list[Adapter]:
+    """Return every format that fits, in the form that does."""
+    fitting = (next((one for one in variants(name) if matches(one.signature, seen)), None) for name in names())
+    return [one for one in fitting if one is not None]
 
 
 def open_source(
@@ -273,7 +291,8 @@ def _unwrapped(data: bytes, name: str, password: str | None, encoding: str | Non
 
 def _named(format: str, seen: Glimpse, name: str) -> Adapter:
     """Return the format that ``--from`` names; raises ``WrongFormat`` where the file cannot be that."""
-    chosen = adapter(format)
+    forms = [one for one in variants(format) if one.signature.kind == seen.kind]
+    chosen = next((one for one in forms if matches(one.signature, seen)), (*forms, adapter(format))[0])
     wanted = chosen.signature
     if wanted.kind != seen.kind and not (wanted.kind in _TEXTS and seen.kind in _TEXTS):
         raise WrongFormat(
@@ -282,7 +301,7 @@ def _named(format: str, seen: Glimpse, name: str) -> Adapter:
         )
     if seen.broken is not None or not _is_told(wanted) or matches(wanted, seen):
         return chosen
-    others = [one.name for one in adapters() if matches(one.signature, seen)]
+    others = [one.name for one in _fitting(seen)]
     if others:
         raise WrongFormat(f"{name} is no {chosen.name} file but {' or '.join(others)}", hint="leave --from out")
     if not _is_near(wanted, seen):
@@ -295,7 +314,8 @@ def _named(format: str, seen: Glimpse, name: str) -> Adapter:
 
 def _is_told(signature: Signature) -> bool:
     """Whether a signature says anything; a table of unknown origin is named, never recognised."""
-    return bool(signature.keys or signature.any_keys or signature.header or signature.members or signature.text_start)
+    s = signature
+    return bool(s.keys or s.any_keys or s.is_list or s.header or s.members or s.text_start)
 
 
 def _is_near(signature: Signature, seen: Glimpse) -> bool:
