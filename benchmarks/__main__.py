@@ -9,16 +9,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import exports
+from tests.real.secret_service import PROGRAMS, desktop
 
 HERE = Path(__file__).parent
 KEYFERRY = [sys.executable, str(HERE.parent / "keyferry.py")]
@@ -51,25 +52,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="leave the 100,000 items out")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="keyferry-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="keyferry-bench-") as folder, _keyring(Path(folder)) as keyring:
         base = Path(folder)
+        print("the vault's key is in " + ("a real Secret Service" if keyring else "a key file: no keyring here"))
         print(f"{'job':<46}{'ours':>8}{'floor':>8}{'ratio':>7}{'goal':>7}{'MiB':>6}  result", flush=True)
-        for row in rows(base, quick=args.quick):
+        for row in rows(base, quick=args.quick, keyring=keyring):
             measure(row, base)
 
 
-def rows(base: Path, *, quick: bool) -> list[Row]:
+@contextmanager
+def _keyring(base: Path) -> Iterator[bool]:
+    """Run everything inside in a session with a real Secret Service, where its programs are installed."""
+    if any(shutil.which(program) is None for program in PROGRAMS):
+        yield False
+        return
+    place = base / "desktop"
+    place.mkdir()
+    with desktop(place) as session:
+        os.environ.update(session.environment)
+        yield True
+
+
+def rows(base: Path, *, quick: bool, keyring: bool) -> list[Row]:
     """Return the jobs, their input files made."""
     small, big, table = base / "10k.json", base / "100k.json", base / "10k.csv"
     exports.bitwarden(small, 10_000)
     exports.lastpass(table, 10_000)
-    found = [_migrate("Bitwarden JSON, 10k items, into the vault", small, 1.0)]
+
+    def empty(home: Path) -> None:
+        where = [] if keyring else ["--key-file", str(home / "key")]
+        _run([*KEYFERRY, "init", *where, "--home", str(home / "vault")])
+
+    found = [_migrate("Bitwarden JSON, 10k items, into the vault", small, 1.0, empty)]
     if not quick:
         exports.bitwarden(big, 100_000)
-        found.append(_migrate("Bitwarden JSON, 100k items, into the vault", big, 10.0, runs=1))
+        found.append(_migrate("Bitwarden JSON, 100k items, into the vault", big, 10.0, empty, runs=1))
 
     def filled(home: Path) -> None:
-        _prepare(home)
+        empty(home)
         _run([*KEYFERRY, "migrate", str(small), "--home", str(home / "vault")])
         _run([*FLOOR, "into_vault", str(small), str(home)])
 
@@ -84,14 +104,14 @@ def rows(base: Path, *, quick: bool) -> list[Row]:
         Row("--help", 0.08, lambda _: [*KEYFERRY, "--help"], lambda _: [*FLOOR, "nothing"], runs=15),
         Row("--version", 0.08, lambda _: [*KEYFERRY, "--version"], lambda _: [*FLOOR, "nothing"], runs=15),
         Row(
-            "open the vault, list 10k",
+            "open the vault through the keyring, list 10k",
             0.6,
             lambda at: [*KEYFERRY, "list", "--home", str(at / "vault")],
             lambda at: [*FLOOR, "read_rows", str(at)],
             filled,
         ),
         Row(
-            "open the vault, show one of 10k",
+            "open the vault through the keyring, show one",
             0.3,
             lambda at: [*KEYFERRY, "show", "Site number 77", "--home", str(at / "vault")],
             lambda at: [*FLOOR, "read_rows", str(at)],
@@ -100,21 +120,15 @@ def rows(base: Path, *, quick: bool) -> list[Row]:
     ]
 
 
-def _migrate(job: str, source: Path, goal: float, runs: int = 3) -> Row:
+def _migrate(job: str, source: Path, goal: float, empty: Callable[[Path], None], runs: int = 3) -> Row:
     return Row(
         job,
         goal,
         lambda at: [*KEYFERRY, "migrate", str(source), "--home", str(at / "vault")],
         lambda at: [*FLOOR, "into_vault", str(source), str(at)],
-        _prepare,
+        empty,
         runs,
     )
-
-
-def _prepare(folder: Path) -> None:
-    """Make an empty vault: in the keyring if this session has one, else under a key file."""
-    where = [] if os.environ.get("KEYFERRY_BENCH_KEYRING") else ["--key-file", str(folder / "key")]
-    _run([*KEYFERRY, "init", *where, "--home", str(folder / "vault")])
 
 
 def measure(row: Row, base: Path) -> None:
@@ -125,7 +139,6 @@ def measure(row: Row, base: Path) -> None:
         folder = Path(tempfile.mkdtemp(dir=base))
         row.prepare(folder)
         ours.append(_run(row.ours(folder)))
-        (folder / "floor.db").unlink(missing_ok=True) if "into_vault" in row.floor(folder) else None
         floor.append(_run(row.floor(folder)))
         shutil.rmtree(folder)
     best, bare = min(ours, key=_seconds), min(floor, key=_seconds)
@@ -151,8 +164,7 @@ def _run(command: Sequence[str]) -> Cost:
         said = out.read()
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{said.decode(errors='replace')}")
-    peak = usage.ru_maxrss / (1 << 10 if resource.getpagesize() else 1)
-    return Cost(usage.ru_utime + usage.ru_stime, peak, hashlib.sha256(said).hexdigest()[:8])
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, hashlib.sha256(said).hexdigest()[:8])
 
 
 if __name__ == "__main__":
