@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vault.errors import CannotOpen, DamagedExport, FormatError, PasswordNeeded, UnsafeExport
+from vault.errors import CannotOpen, DamagedExport, FormatError, PasswordNeeded, UndeclaredLoss, UnsafeExport
 
 CHECK = "encKeyValidation_DO_NOT_EDIT"  # a random UUID, sealed: tells a wrong password from damaged data
 PBKDF2, ARGON2ID = 0, 1
@@ -63,6 +63,17 @@ def open_sealed(cipher: Cipher, data: bytes, password: str | None, name: str) ->
             "from standard input",
         )
     return cipher.unseal(data, password, name)
+
+
+def seal(cipher: Cipher, data: bytes, password: str) -> bytes:
+    """Return an export encrypted as its product does it; what comes back with the password is compared first."""
+    sealed = cipher.seal(data, password)
+    if cipher.unseal(sealed, password, "the encrypted file") != data:
+        raise UndeclaredLoss(
+            "the encrypted file did not open to what was put into it",
+            hint="nothing was written; this is a defect of Keyferry, please report it",
+        )
+    return sealed
 
 
 def seal_bitwarden(data: bytes, password: str) -> bytes:

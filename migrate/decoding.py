@@ -89,7 +89,7 @@ def _misfit(error: UnicodeDecodeError, at: int, name: str, *, is_marked: bool) -
 def _known(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name
-        b"".decode(name)  # refused for what turns bytes into bytes, such as hex
+        bytes(4).decode(name)  # refused for what turns bytes into bytes, such as hex
         return name
     except (LookupError, UnicodeError):
         raise UsageError(f"there is no encoding {encoding[:20]!r}", hint="try utf-8, utf-16 or cp1252") from None

@@ -57,12 +57,16 @@ def open_export(path: Path, given: dict[str, Any], options: dict[str, Any] | Non
     """Open the export a command names; ``-`` is standard input."""
     from migrate import catalog
 
+    if str(path) == str(given.get("password_file")) == "-":
+        raise UsageError("export and password cannot both come from standard input", hint="put one of them in a file")
     merged = {**(options or {}), **({"encoding": given["encoding"]} if given.get("encoding") else {})}
-    data = sys.stdin.buffer.read() if str(path) == "-" else None
-    named = Path("standard input") if data is not None else path
-    return catalog.open_source(
-        named, format=given.get("format"), options=merged, data=data, password=read_password(given.get("password_file"))
-    )
+    data, named = None, path
+    if str(path) == "-":
+        data, named = sys.stdin.buffer.read(), Path("standard input")
+        catalog.check_not_empty(data, named.name)
+    if "password" not in given:  # read once: several exports may share it, and standard input has it once
+        given["password"] = read_password(given.get("password_file"))
+    return catalog.open_source(named, format=given.get("format"), options=merged, data=data, password=given["password"])
 
 
 def open_vault(session: Session, *, read_only: bool = False) -> Store:

@@ -15,6 +15,7 @@ from migrate.commands.shared import (
     counted,
     open_export,
     open_vault,
+    read_password,
     reading_options,
     show_lines,
     show_values,
@@ -24,10 +25,14 @@ from vault.errors import CannotRead, KeyferryError, TargetExists, UsageError
 from vault.screen import Session, command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrate.adapter import Adapter
     from migrate.converting import Read
     from migrate.giving import Outgoing
     from vault.model import Item
+
+    Seal = Callable[[bytes], bytes]
 
 
 @command("convert", help="Turn one product's export into another's; no vault involved. - is standard input or output.")
@@ -53,10 +58,10 @@ def convert(
     **given: Any,
 ) -> int:
     """Read, prove, write, read again."""
-    _refuse_password(out_password_file)
+    seal = _sealing(to, dest, out_password_file, given.get("password_file"))
     if source.is_dir():
-        return _folder(session, source, dest, to, accept_losses, given)
-    lost, made = _convert_one(session, source, dest, to, maps, given, titles=titles)
+        return _folder(session, source, dest, to, accept_losses, given, seal)
+    lost, made = _convert_one(session, source, dest, to, maps, given, seal, titles=titles)
     if report is not None:
         write_report(report, made)
     return LOSSES if lost and not accept_losses else 0
@@ -69,6 +74,7 @@ def _convert_one(
     to: str | None,
     maps: tuple[str, ...],
     given: dict[str, Any],
+    seal: Seal,
     *,
     titles: bool = False,
 ) -> tuple[bool, dict[str, Any]]:
@@ -81,7 +87,7 @@ def _convert_one(
         got = converting.read(opened, bar.advance)
     out = converting.outgoing_of(got, target, {"zip": dest.suffix.lower() == ".zip"})
     data = _written(out, target, got.items, dest.name)
-    _put(session, dest, data)
+    _put(session, dest, seal(data))
     return _tell(session, got, out, target, dest, titles)
 
 
@@ -169,7 +175,13 @@ def _values(values: dict[str, int], out: Outgoing) -> dict[str, int]:
 
 
 def _folder(
-    session: Session, source: Path, dest: Path, to: str | None, accept_losses: bool, given: dict[str, Any]
+    session: Session,
+    source: Path,
+    dest: Path,
+    to: str | None,
+    accept_losses: bool,
+    given: dict[str, Any],
+    seal: Seal,
 ) -> int:
     """Convert every file of a folder; one that fails is named and does not stop the others."""
     if to is None:
@@ -183,7 +195,8 @@ def _folder(
     lost = False
     for path in files:
         try:
-            one, _ = _convert_one(session, path, dest / f"{path.stem}{target.signature.suffix}", to, (), dict(given))
+            made = dest / f"{path.stem}{target.signature.suffix}"
+            one, _ = _convert_one(session, path, made, to, (), given, seal)
             lost = lost or one
         except KeyferryError as error:
             failed.append((path.name, error))
@@ -216,8 +229,8 @@ def export(
     from migrate import converting
     from migrate.giving import Outgoing
 
-    _refuse_password(out_password_file)
     target = converting.target_of(to)
+    seal = _sealing(to, dest, out_password_file)
     with open_vault(session, read_only=True) as store:
         collections = store.collections()
         items = [store.find(name) for name in chosen] if chosen else list(store.items())
@@ -230,7 +243,7 @@ def export(
             document=store.document,
             options={"zip": dest.suffix.lower() == ".zip"},
         )
-        data = _written(out, target, items, dest.name)
+        data = seal(_written(out, target, items, dest.name))
     _put(session, dest, data)
     losses = converting.summed(out.losses)
     summary = {
@@ -246,7 +259,8 @@ def export(
         rows = [(m, f"{i:,}", f"{v:,}") for m, i, v in losses]
         session.table((f"{target.product} cannot hold", "items", "values"), rows)
         session.out(summary)
-        session.warn(f"{dest.name} holds your secrets in clear; delete it when it has served")
+        if out_password_file is None:
+            session.warn(f"{dest.name} holds your secrets in clear; delete it when it has served")
         session.done(f"wrote {len(items):,} items to {dest.name} as {target.name}, read again and compared")
     return LOSSES if losses and not accept_losses else 0
 
@@ -262,8 +276,26 @@ def _inside(items: list[Item], collections: Any, folder: str) -> list[Item]:
     return [item for item in items if inside & set(item.collections)]
 
 
-def _refuse_password(path: Path | None) -> None:
-    if path is not None:
+def _sealing(to: str | None, dest: Path, password_file: Path | None, other: Path | None = None) -> Seal:
+    """Return what turns a written file into the one that is kept: itself, or the same encrypted and opened again.
+
+    ``other`` is the password file of the source: both cannot be standard input.
+    """
+    if password_file is None:
+        return lambda data: data
+    if str(password_file) == str(other) == "-":
+        raise UsageError("two passwords cannot both come from standard input", hint="put one of them in a file")
+    from migrate import ciphers
+
+    target = _target(to, dest)
+    cipher = ciphers.sealing(target.name)
+    if cipher is None:
+        can = ", ".join(sorted({one.format for one in ciphers.CIPHERS}))
         raise UsageError(
-            "this format is not written encrypted yet", hint="write it plain and encrypt the file, for example with age"
+            f"{target.name} cannot be written encrypted (these can: {can})",
+            hint="write it plain and encrypt the file, for example with age",
         )
+    password = read_password(password_file)
+    if not password:
+        raise UsageError("the password to encrypt with is empty", hint="write it on the file's first line")
+    return lambda data: ciphers.seal(cipher, data, password)
