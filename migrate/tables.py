@@ -2,7 +2,7 @@
 
 - The delimiter is the one of ``, ; TAB`` that cuts the first line into most cells.
 - A row with more cells than the header, with a stray quote or a quote that is never closed is set aside as it stands.
-- Reading goes on after a broken quote at the next line that has exactly the header's cells; nothing in between is guessed.
+- After a broken quote reading goes on at the next line that has exactly the header's cells; nothing is guessed.
 - A row that repeats the header (exports that were joined) is none.
 
 ``pandas.read_csv`` is not used: with its best settings it cuts surplus cells off and cannot tell a missing cell from an
@@ -54,7 +54,11 @@ def read_table(data: bytes, name: str, *, encoding: str | None = None, delimiter
 
     Raises ``UnknownEncoding``, and ``DamagedExport`` where even the header cannot be read or a line is endless.
     """
-    text = decode(data, name, encoding)
+    return table_of(decode(data, name, encoding), name, delimiter=delimiter)
+
+
+def table_of(text: str, name: str, *, delimiter: str | None = None) -> Table:
+    """Return a decoded text as a table; raises ``DamagedExport`` as ``read_table`` does."""
     mark = delimiter or sniff(text)
     lines = _lines(text, mark, name)
     first = next((line for line in lines if line.error or any(line.cells)), None)
@@ -90,11 +94,7 @@ def physical_lines(text: str, name: str = "") -> Iterator[str]:
 
     Raises ``DamagedExport`` where a line is longer than any product's.
     """
-    if "\r" in text:
-        ends = ((found.start(), found.end()) for found in _LINE.finditer(text))
-    else:
-        ends = _newlines(text)
-    for start, end in ends:
+    for start, end in _newlines(text) if "\r" not in text else (found.span() for found in _LINE.finditer(text)):
         if end - start > _MAX_LINE:
             raise DamagedExport(
                 f"{name} has a line of more than {_MAX_LINE >> 20} million characters",
@@ -141,26 +141,26 @@ def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     number, width = 1, 0
     while True:
-        feed.used = used = []
+        feed.used = used = list[str]()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            reason = _reason(error, number)
-            if start := _resume(used, delimiter, width):
+            start = _resume(used, delimiter, width)
+            if start:
                 feed.give_back(start)
-            yield Line(number, [], "".join(used), reason)
+            yield Line(number, [], "".join(used), _reason(error, number, is_end=not start))
         else:
             width = width or (len(cells) if any(cells) else 0)
             yield Line(number, cells, used[0] if len(used) == 1 else "".join(used))
         number += len(used)
 
 
-def _reason(error: csv.Error, number: int) -> str:
-    if "unexpected end" in str(error):
-        return f"the quote opened on line {number} is never closed; the file may be cut off"
-    return "a quote stands where none may stand"
+def _reason(error: csv.Error, number: int, *, is_end: bool) -> str:
+    if "unexpected end" not in str(error):
+        return "a quote stands where none may stand"
+    return f"a quote in line {number} is never closed{'; the file may be cut off' if is_end else ''}"
 
 
 def _resume(used: Sequence[str], delimiter: str, width: int) -> int:
@@ -175,7 +175,7 @@ def _resume(used: Sequence[str], delimiter: str, width: int) -> int:
 
 
 def _is_row(line: str, delimiter: str, width: int) -> bool:
-    if line.count(delimiter) < width - 1 or delimiter == "," and ", " in re.sub(r'"[^"]*"', "", line):
+    if line.count(delimiter) < width - 1 or (delimiter == "," and ", " in re.sub(r'"[^"]*"', "", line)):
         return False
     try:
         rows = list(csv.reader([line], delimiter=delimiter, strict=True))
@@ -229,14 +229,18 @@ class Rows:
             return None
         self.number += 1
         if line.error or (len(cells) > width and any(cells[width:])):
-            return self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
+            self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
+            return None
         if len(cells) < width:
             if len(cells) < self.least:
-                return self._set_aside(line, f"{len(cells)} cells where the header has {width}")
+                self._set_aside(line, f"{len(cells)} cells where the header has {width}")
+                return None
             self.short.append(line.number)
         data = dict(zip(header, cells, strict=False))
-        reason = self.check(data)
-        return self._set_aside(line, reason) if reason else data
+        if reason := self.check(data):
+            self._set_aside(line, reason)
+            return None
+        return data
 
     def _repeats_header(self, cells: list[str]) -> bool:
         header = self.table.header
@@ -297,7 +301,7 @@ class Rows:
 
 
 def is_escaped(text: str) -> bool:
-    """Whether a whole file was HTML-escaped: entities occur, and no ``&`` or ``<`` stands alone (dossier: LastPass 3.4)."""
+    """Whether a whole file was HTML-escaped: entities occur, no ``&`` or ``<`` stands alone (dossier: LastPass 3.4)."""
     marks = text.count("&")
     if not marks or "<" in text:
         return False

@@ -1,6 +1,7 @@
 """Every sample is read as its golden says; ``pytest --bless`` writes the goldens anew.
 
-Beside ``<case>.<ext>`` stand ``<case>.<ext>.expected.json`` and, where reading needs them, ``<case>.<ext>.options.json``:
+Beside ``<case>.<ext>`` stand ``<case>.<ext>.expected.json`` and, where reading needs them,
+``<case>.<ext>.options.json``:
 the options of the command line, ``from`` among them where the file is not to be recognised by itself.
 """
 
