@@ -19,6 +19,7 @@ class Folding:
     source: Source
     into: tuple[str, ...] = ()
     made: dict[str, str] = field(default_factory=dict)  # incoming id -> the vault's
+    taken: set[str] = field(default_factory=set)  # the vault's ids that incoming folders have already
     incoming: dict[str, Collection] = field(default_factory=dict)
     ours: dict[str, Collection] = field(default_factory=dict)
     by_alias: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -54,15 +55,15 @@ class Folding:
         one = self.incoming[own_id]
         parent = self._resolve(one.parent) if one.parent else self.root
         self.made[own_id] = self._at(msgspec.structs.replace(one, parent=parent))
+        self.taken.add(self.made[own_id])
         return self.made[own_id]
 
     def _at(self, one: Collection) -> str:
         """Return the id of the vault's collection for this one; it is put in if there is none."""
         known = self.by_alias.get((one.format or "", one.aliases[0])) if one.aliases else None
-        if known is None:
-            taken = set(self.made.values())
+        if known is None or known in self.taken:  # two folders of a source may have one id
             at_place = self.by_place.get((one.parent, one.title), [])
-            known = next((c for c in at_place if c not in taken and self._can_hold(self.ours[c], one)), None)
+            known = next((c for c in at_place if c not in self.taken and self._can_hold(self.ours[c], one)), None)
         if known is None:
             self.store.put_collection(one)
             self._note(one)

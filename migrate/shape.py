@@ -101,25 +101,31 @@ def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None, roo
         yield Leaf(path, text_of(node))
 
 
+_NO_SHAPE: Shape = {}
+
+
 def count(node: Any, shape: Any, tally: list[int], parent: Any = None, root: Any = None) -> None:
     """Add to ``tally`` [leaves, of these changed, structure] what is below the node."""
     kind = type(node)
     if kind is dict:
-        if type(shape) is not dict:
-            for value in node.values():
-                if type(value) is str and value:
-                    tally[0] += 1
-                else:
-                    count(value, None, tally)
-            return
-        every = shape.get("*")
+        shaped = shape if type(shape) is dict else _NO_SHAPE
+        every = shaped.get("*")
         whole = node if root is None else root
+        found = structure = 0
         for key, value in node.items():
-            below = shape.get(key, every)
-            if below is None and type(value) is str and value:
-                tally[0] += 1
+            if value is None or value is False or value is True:
+                structure += 1
+                continue
+            below = shaped.get(key, every)
+            if below is None and type(value) is str:
+                if value:
+                    found += 1
+                else:
+                    structure += 1
             else:
                 count(value, below, tally, node, whole)
+        tally[0] += found
+        tally[2] += structure
     elif kind is list:
         below = shape.get("*") if type(shape) is dict else None
         for value in node:

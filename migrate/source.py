@@ -7,7 +7,7 @@ gets a ledger line. So no adapter can lose a value by not knowing it.
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from vault.model import Collection
 
 if TYPE_CHECKING:
     from migrate.adapter import Adapter
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Record:
@@ -58,11 +60,15 @@ class Folders:
         if found is None:
             return self._new(key, key, aliases, members)
         if aliases and found.aliases:  # a second folder of the same path
-            return self._new(key, (*key, aliases[0]), aliases, members)
+            return self._new(key, (*key, "", aliases[0]), aliases, members)
         if aliases or members:
             self.made[key] = msgspec.structs.replace(found, aliases=aliases, **members)
             self.by_alias.update(dict.fromkeys(aliases[:1], found.id))
         return found.id
+
+    def apart(self, path: Sequence[str], *aliases: str, **members: Any) -> str:
+        """Return the id of a collection of its own, whoever has the path or the aliases already and keeps them."""
+        return self._new(tuple(path), (*path, "", str(len(self.made))), aliases, members)
 
     def _new(self, path: tuple[str, ...], key: tuple[str, ...], aliases: Sequence[str], members: dict[str, Any]) -> str:
         parent = self.at(path[:-1]) if len(path) > 1 else None
@@ -74,7 +80,8 @@ class Folders:
             **{"kind": "folder", "format": self.source.format, **members},
         )
         self.made[key] = made
-        self.by_alias.update(dict.fromkeys(aliases[:1], made.id))
+        if aliases:
+            self.by_alias.setdefault(aliases[0], made.id)
         return made.id
 
     def all(self) -> tuple[Collection, ...]:
@@ -105,6 +112,7 @@ class Source:
         self.ledger = Ledger(adapter.shape if adapter else {}, adapter.frame if adapter else {})
         self.folders = Folders(self)
         self.is_reread = False
+        self._mac = hashlib.blake2b(key=key, digest_size=16)
         self.documents: dict[str, str] = {}  # document hash -> container member with its bytes
 
     def again(self) -> Source:
@@ -123,8 +131,9 @@ class Source:
 
     def identify(self, kind: str, name: str) -> str:
         """Return an id for a thing of this source: the same for the same name, unrelated to its content."""
-        mac = hashlib.blake2b(f"{kind}\0{name}".encode("utf-8", "surrogatepass"), key=self.key, digest_size=16)
-        return urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
+        mac = self._mac.copy()
+        mac.update(f"{kind}\0{name}".encode("utf-8", "surrogatepass"))
+        return b2a_base64(mac.digest(), newline=False)[:-2].translate(_URL_SAFE).decode()
 
     def json(self, data: bytes | None = None, name: str = "") -> tuple[Any, Iterator[Record]]:
         """Return the frame and the records of a JSON export; unreadable records go to quarantine on the way."""

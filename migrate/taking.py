@@ -12,10 +12,11 @@ from vault.moment import Instant, is_instant
 
 def text(part: dict[str, Any], key: str) -> str:
     """Pop a text; "" where it is absent, null or of another type (which stays)."""
-    value = part.get(key)
-    if isinstance(value, str) or value is None:
-        part.pop(key, None)
-        return value or ""
+    value = part.pop(key, "")
+    if type(value) is str:
+        return value
+    if value is not None:
+        part[key] = value
     return ""
 
 
@@ -26,22 +27,21 @@ def optional(part: dict[str, Any], key: str) -> str | None:
 
 def flag(part: dict[str, Any], key: str) -> bool:
     """Pop a boolean, null or 0/1; anything else stays and reads as False."""
-    value = part.get(key)
-    if value is None or value is True or value is False or value in (0, 1):
-        part.pop(key, None)
+    value = part.pop(key, None)
+    if value is None or value is False or value is True or value in (0, 1):
         return bool(value)
+    part[key] = value
     return False
 
 
 def code(part: dict[str, Any], key: str, known: Mapping[Any, Any], default: Any = None) -> Any:
     """Pop an enum code and return its meaning; an unknown one stays and gives the default."""
-    value = part.get(key)
+    value = part.pop(key, None)
     if value is None:
-        part.pop(key, None)
         return default
     if isinstance(value, (str, int)) and not isinstance(value, bool) and value in known:
-        del part[key]
         return known[value]
+    part[key] = value
     return default
 
 
@@ -59,13 +59,12 @@ def integer(part: dict[str, Any], key: str) -> int | None:
 
 def instant(part: dict[str, Any], key: str) -> Instant | None:
     """Pop an RFC 3339 time; an unreadable one stays."""
-    value = part.get(key)
+    value: Any = part.pop(key, None)
     if value is None or value == "":
-        part.pop(key, None)
         return None
     if is_instant(value):
-        del part[key]
         return str(value)
+    part[key] = value
     return None
 
 
@@ -83,10 +82,11 @@ def hidden(part: dict[str, Any], key: str, **members: Any) -> Field | None:
 
 def nested(part: dict[str, Any], key: str) -> dict[str, Any]:
     """Pop an object; {} where it is absent, null or of another type (which stays). Give it back with ``keep``."""
-    value = part.get(key)
-    if isinstance(value, dict) or value is None:
-        part.pop(key, None)
-        return value or {}
+    value = part.pop(key, None)
+    if type(value) is dict:
+        return value
+    if value is not None:
+        part[key] = value
     return {}
 
 
@@ -98,13 +98,16 @@ def keep(part: dict[str, Any], key: str, what_is_left: Any) -> None:
 
 def objects(part: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """Pop a list whose elements are all objects; [] where it is absent, null or holds anything else (which stays)."""
-    value = part.get(key)
+    value = part.pop(key, None)
     if value is None:
-        part.pop(key, None)
         return []
-    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
-        del part[key]
-        return value
+    if type(value) is list:
+        for one in value:
+            if type(one) is not dict:
+                break
+        else:
+            return value
+    part[key] = value
     return []
 
 
