@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +61,14 @@ def migrate(
     options = mapped(session, maps, profile, given)
     opened = [open_export(path, given, options) for path in sources]
     folder = tuple(part for part in (into or "").split("/") if part)
-    with ExitStack() as stack:
+    with suppress(_NothingKept), ExitStack() as stack:
         store = stack.enter_context(_store(session, dry_run))
         stack.enter_context(store.transaction())
         outcomes = [_one(session, store, source, folder, dry_run, titles) for source in opened]
         reminder = "" if dry_run else _reminder(store)
         safe = bool(store.meta("kit_checked_at"))
+        if dry_run:
+            raise _NothingKept  # the transaction above is the one that counts: those of the sources have joined it
     _tell(session, opened, outcomes, dry_run, reminder)
     if report is not None:
         write_report(report, _report(outcomes, opened, sources, titles))
@@ -75,6 +77,10 @@ def migrate(
             _offer_deletion(session, path, source, outcome, delete_source, safe)
     lost = any(o.ledger.quarantine or o.ledger.dropped_lines for o in outcomes)
     return LOSSES if lost and not accept_losses else 0
+
+
+class _NothingKept(Exception):
+    """Ends a dry run's transaction."""
 
 
 def mapped(session: Session, maps: tuple[str, ...], profile: str | None, given: dict[str, Any]) -> dict[str, Any]:
