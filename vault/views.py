@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import fields
 
 from vault import canonical
 from vault.model import BasicAuth, Credential, CustomFields, Field, Item, Part, Passkey, Past, concealed, find_all
@@ -162,14 +164,24 @@ def extra_fields(item: Item) -> tuple[Field, ...]:
 
 
 def _extras(part: Part, path: str) -> Iterator[Field]:
-    yield from _flat(part.extra, path)
-    for member in part.__struct_fields__:
-        if member == "extra":
-            continue
+    if part.extra:
+        yield from _flat(part.extra, path)
+    for member in _members_with_parts(type(part)):
         value = getattr(part, member)
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, Part):
                 yield from _extras(one, _joined(path, _part_name(one, member)))
+
+
+@cache
+def _members_with_parts(kind: type[Part]) -> tuple[str, ...]:
+    """Return the members of a type that may hold parts: all but texts, numbers and the like."""
+    return tuple(f.name for f in fields(kind) if f.name != "extra" and _may_hold_parts(f.type))
+
+
+def _may_hold_parts(kind: Any) -> bool:
+    inner = get_args(kind)
+    return any(map(_may_hold_parts, inner)) if inner else isinstance(kind, type) and issubclass(kind, Part)
 
 
 def _part_name(part: Part, member: str) -> str:

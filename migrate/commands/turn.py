@@ -86,19 +86,20 @@ def _convert_one(
     with session.progress(f"reading {opened.name}") as bar:
         got = converting.read(opened, bar.advance)
     out = converting.outgoing_of(got, target, {"zip": dest.suffix.lower() == ".zip"})
-    data = _written(out, target, got.items, dest.name)
+    data = _written(out, target, got.items)
     _put(session, dest, seal(data))
     return _tell(session, got, out, target, dest, titles)
 
 
-def _written(out: Outgoing, target: Adapter, items: list[Item], name: str) -> bytes:
+def _written(out: Outgoing, target: Adapter, items: list[Item]) -> bytes:
     """Return the result as bytes, read again and compared before anybody sees it."""
     from migrate import converting
+    from migrate.written import check_written
 
     memory = io.BytesIO()
     converting.render(out, target, memory)
     data = memory.getvalue()
-    converting.check_written(data, target, items, out.losses, name)
+    check_written(data, target, items, out.losses)
     return data
 
 
@@ -243,7 +244,7 @@ def export(
             document=store.document,
             options={"zip": dest.suffix.lower() == ".zip"},
         )
-        data = seal(_written(out, target, items, dest.name))
+        data = seal(_written(out, target, items))
     _put(session, dest, data)
     losses = converting.summed(out.losses)
     summary = {

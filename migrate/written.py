@@ -1,0 +1,149 @@
+"""What was written for another product, looked through by readers that know no product.
+
+Before anybody sees the result, every user name, password, note, concealed or custom value and one-time code of the
+items must be found in its bytes again, unless the item has a declared loss.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from migrate.adapter import Adapter
+from migrate.giving import Loss
+from vault import otp
+from vault.canonical import many
+from vault.errors import UndeclaredLoss
+from vault.model import BasicAuth, CustomFields, Field, Item, Note, Totp
+
+
+def check_written(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable[Loss]) -> None:
+    """Look for the items in the bytes written; raises ``UndeclaredLoss`` where a value is gone without a word."""
+    with many():
+        _check(data, target, items, losses)
+
+
+def _check(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable[Loss]) -> None:
+    texts = set(_texts(data))
+    declared = {loss.item for loss in losses}
+    codes: set[tuple[Any, ...]] | None = None
+    whole = ""
+    for item in items:
+        if item.id in declared:
+            continue
+        for text in _important(item):
+            if text not in texts:
+                whole = whole or _even("\0".join(texts))
+                if _even(text) not in whole:
+                    raise _lost(target)
+        for totp in item.credentials:
+            if isinstance(totp, Totp):
+                codes = _codes(texts) if codes is None else codes
+                if _code(totp) not in codes and not (_is_bare(totp) and totp.secret.reveal() in texts):
+                    raise _lost(target)
+
+
+def _lost(target: Adapter) -> UndeclaredLoss:
+    return UndeclaredLoss(
+        f"a value was not found again in what was written as {target.name}",
+        hint="nothing was written; this is a defect of Keyferry, please report the two formats",
+    )
+
+
+def _even(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _important(item: Item) -> Iterator[str]:
+    """Yield the texts whose loss a person would notice first."""
+    for credential in item.credentials:
+        if isinstance(credential, BasicAuth):
+            found: Iterable[Field | None] = (credential.username, credential.password)
+        elif isinstance(credential, CustomFields):
+            found = credential.fields
+        elif isinstance(credential, Note):
+            found = ()
+            if text := credential.content.reveal():
+                yield text
+        elif isinstance(credential, Totp):
+            continue
+        else:
+            members = (getattr(credential, name) for name in credential.__struct_fields__)
+            found = [member for member in members if isinstance(member, Field) and member.is_concealed]
+        for field in found:
+            if field is not None and (text := field.text):
+                yield text
+
+
+def _code(totp: Totp) -> tuple[Any, ...]:
+    """Return what makes the codes of a key, whatever its spelling."""
+    return totp.kind, totp.secret.reveal(), totp.digits, totp.period, totp.algorithm
+
+
+def _is_bare(totp: Totp) -> bool:
+    return _code(totp)[0] == "totp" and (totp.digits, totp.period, totp.algorithm) == (6, 30, "sha1")
+
+
+def _codes(texts: Iterable[str]) -> set[tuple[Any, ...]]:
+    """Return the codes of every address of one in the texts, whole or on a line of its own."""
+    found = set()
+    for text in texts:
+        if "://" not in text:
+            continue
+        for line in text.splitlines():
+            at = min((i for scheme in ("otpauth:", "steam:", "motp:") if (i := line.find(scheme)) >= 0), default=-1)
+            if at >= 0:
+                try:
+                    found.add(_code(otp.parse(line[at:])))
+                except ValueError:
+                    continue
+    return found
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    """Yield every text of a JSON, ZIP or delimited file."""
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield from _json_texts(archive.read(name)) or ()
+        return
+    found = _json_texts(data)
+    if found is not None:
+        yield from found
+        return
+    text = data.decode("utf-8")
+    for row in csv.reader(io.StringIO(text, newline="")):
+        yield from row
+    yield from text.splitlines()
+
+
+def _json_texts(data: bytes) -> list[str] | None:
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    found: list[str] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(node: Any, found: list[str]) -> None:
+    kind = type(node)
+    if kind is str:
+        found.append(node)
+    elif kind is dict:
+        for value in node.values():
+            if type(value) is str:
+                found.append(value)
+            elif value is not None:
+                _collect(value, found)
+    elif kind is list:
+        for value in node:
+            _collect(value, found)
+    else:
+        found.append(str(node))
