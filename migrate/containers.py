@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 
@@ -13,7 +14,7 @@ MAX_MEMBER = 2 << 30  # bytes, unpacked
 MAX_TOTAL = 8 << 30  # bytes, unpacked
 MAX_RATIO = 1000  # unpacked to packed; text reaches 200, a bomb more
 _RATIO_FROM = 10 << 20  # small members may pack as well as they like
-_IGNORED = ("__MACOSX/", ".DS_Store")
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 class Archive:
@@ -26,18 +27,18 @@ class Archive:
         """
         self.name, self.data = name, data
         if _claimed_members(data) > MAX_MEMBERS:
-            raise UnsafeExport(f"{name} claims more than {MAX_MEMBERS:,} members", hint=_HINT)
+            raise UnsafeExport(f"{name} has more than {MAX_MEMBERS:,} members", hint=_HINT)
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, OSError):
+        except (*_DAMAGE, OverflowError):
             raise DamagedExport(f"{name} is a ZIP file that is cut off or damaged", hint="export again") from None
-        self._members = {i.filename: i for i in self._zip.infolist() if _counts(i)}
-        self._check()
+        infos = [info for info in self._zip.infolist() if _counts(info)]
+        self._members = {info.filename: info for info in infos}
+        if len(self._members) != len(infos):
+            raise UnsafeExport(f"{name} has two members of one name", hint=_HINT)
+        self._check(infos)
 
-    def _check(self) -> None:
-        infos = list(self._members.values())
-        if len(infos) > MAX_MEMBERS:
-            raise UnsafeExport(f"{self.name} has more than {MAX_MEMBERS:,} members", hint=_HINT)
+    def _check(self, infos: list[zipfile.ZipInfo]) -> None:
         for info in infos:
             if not is_safe_name(info.filename) or (info.external_attr >> 16) & 0o170000 == 0o120000:
                 raise UnsafeExport(f"{self.name} has a member whose path leads out of its folder", hint=_HINT)
@@ -45,9 +46,14 @@ class Archive:
             bomb = info.file_size > _RATIO_FROM and info.file_size / packed > MAX_RATIO
             if bomb or info.file_size > MAX_MEMBER:
                 raise UnsafeExport(f"{self.name} unpacks to far more than it says it holds", hint=_HINT)
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for 4 GiB first
+                raise UnsafeExport(f"{self.name} is packed in a way that no product uses", hint=_HINT)
             if info.flag_bits & 1:
                 raise DamagedExport(f"{self.name} is an encrypted ZIP", hint="unpack it with its own program first")
-        if sum(info.file_size for info in infos) > MAX_TOTAL:
+        total = sum(info.file_size for info in infos)
+        if total > _RATIO_FROM and total / len(self.data) > MAX_RATIO:  # members that share their bytes
+            raise UnsafeExport(f"{self.name} unpacks to far more than it says it holds", hint=_HINT)
+        if total > MAX_TOTAL:
             raise UnsafeExport(f"{self.name} unpacks to more than {MAX_TOTAL >> 30} GiB", hint=_HINT)
 
     @property
@@ -65,7 +71,7 @@ class Archive:
         try:
             with self._zip.open(info) as stream:
                 data = stream.read(info.file_size + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError):
+        except _DAMAGE:
             raise DamagedExport(f"{self.name} has a damaged member", hint="export again") from None
         if len(data) != info.file_size:
             raise UnsafeExport(f"{self.name} unpacks to more than it says it holds", hint=_HINT)
@@ -82,16 +88,22 @@ def is_safe_name(name: str) -> bool:
 
 
 def _counts(info: zipfile.ZipInfo) -> bool:
-    return not info.is_dir() and not info.filename.startswith(_IGNORED) and not info.filename.endswith(_IGNORED)
+    is_litter = info.filename.startswith("__MACOSX/") or info.filename.rpartition("/")[2] == ".DS_Store"
+    return not info.is_dir() and not is_litter
 
 
 def _claimed_members(data: bytes) -> int:
-    """Return the count in the end record, before the library builds its list of a million members."""
+    """Return how many members there are, before the library builds its list of a million.
+
+    The end record says so, but may lie; the library goes by the size of the directory, so its entries count too.
+    """
     at = data.rfind(b"PK\x05\x06")
-    if at < 0 or at + 12 > len(data):
+    if at < 0 or at + 22 > len(data):
         return 0
-    claimed = int.from_bytes(data[at + 10 : at + 12], "little")
-    if claimed == 0xFFFF:
-        wide = data.rfind(b"PK\x06\x06", 0, at)
-        claimed = int.from_bytes(data[wide + 32 : wide + 40], "little") if wide >= 0 else claimed
-    return claimed
+    claimed, size = struct.unpack_from("<HI", data, at + 10)
+    wide = data.rfind(b"PK\x06\x06", 0, at) if claimed == 0xFFFF or size == 0xFFFFFFFF else -1
+    if wide >= 0 and wide + 56 <= at:
+        claimed, size = struct.unpack_from("<QQ", data, wide + 32)
+        at = wide
+    listed: int = data.count(b"PK\x01\x02", max(0, at - size), at)
+    return max(claimed, listed)
