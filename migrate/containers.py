@@ -100,6 +100,7 @@ def _claimed_members(data: bytes) -> int:
     at = data.rfind(b"PK\x05\x06")
     if at < 0 or at + 22 > len(data):
         return 0
+    claimed: int
     claimed, size = struct.unpack_from("<HI", data, at + 10)
     wide = data.rfind(b"PK\x06\x06", 0, at) if claimed == 0xFFFF or size == 0xFFFFFFFF else -1
     if wide >= 0 and wide + 56 <= at:

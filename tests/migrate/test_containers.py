@@ -205,7 +205,7 @@ def test_damage_anywhere_gives_one_of_our_errors_or_the_right_bytes(packed: int)
     """Stored names and dates may change unnoticed; contents may not."""
     whole = zipped(("a", b"seagull " * 40), ("b", b"herring"), packed=packed)
     chance = random.Random(packed)
-    seen = set()
+    seen: set[bytes] = set()
     for _ in range(1500):
         data = bytearray(whole)
         for _ in range(chance.choice((1, 1, 2, 8))):
