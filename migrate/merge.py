@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from migrate.proof import held
+from migrate.holding import held
 from vault.canonical import decode_item, encode
 from vault.model import BasicAuth, Item, ItemReference, Past, find
 from vault.moment import Instant
@@ -32,16 +32,28 @@ def fingerprint(item: Item) -> str:
     return hashlib.sha256(encode(bare)).hexdigest()
 
 
+# A mark is the incoming item's fingerprint, and after a sign that of the vault's item, where that says more: because
+# it was written with the history it had, or because it was another source's or the user's own and stayed as it was.
+GROWN, SHARED = ":", "+"
+
+
+def prints_of(mark: str) -> list[str]:
+    """Return the fingerprints of a mark: of the incoming item, then of the vault's."""
+    return [one for one in mark.replace(SHARED, GROWN).split(GROWN) if one]
+
+
+def without_prints(mark: str) -> str:
+    """Return only the sign of a mark."""
+    return SHARED if SHARED in mark else GROWN if GROWN in mark else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of one incoming item: ``item`` is to be written, or None; ``id`` is the item it is tied to.
-
-    The fingerprint is the incoming item's; after a colon the written one's, where something was added to it.
-    """
+    """What becomes of one incoming item: ``item`` is to be written, or None; ``id`` is the item it is tied to."""
 
     kind: str
     id: str
-    fingerprint: str
+    mark: str
     item: Item | None = None
 
 
@@ -63,16 +75,16 @@ class Known:
     def of(cls, store: Store) -> Known:
         """Index a store; an empty one costs nothing."""
         known = cls(store)
-        arrived = store.fingerprints() if store.count() else {}
+        arrived = store.all_fingerprints() if store.count() else {}
         for own_id, row in store.rows():
             item = decode_item(row)
             print_ = fingerprint(item)
             known.by_content[print_].append(own_id)
-            marks = arrived.get(own_id, "").split(":")
-            if print_ in marks:
+            marks = arrived.get(own_id, [])
+            if any(SHARED not in mark and print_ in prints_of(mark) for mark in marks):
                 known.untouched.add(own_id)
-            for mark in marks:
-                if mark and mark != print_:
+            for mark in prints_of(marks[-1]) if marks else ():
+                if mark != print_:
                     known.by_content[mark].append(own_id)
             if item.provenance is not None and item.provenance.source_id:
                 known.by_source[item.provenance.format, item.provenance.source_id].append(own_id)
@@ -89,7 +101,7 @@ class Known:
         if known is not None:
             if known in self.untouched and (old := self.store.item(known)) is not None:
                 after = renewed(old, item, now)
-                return self._claim(Verdict(CHANGED, known, f"{print_}:{fingerprint(after)}", after))
+                return self._claim(Verdict(CHANGED, known, f"{print_}{GROWN}{fingerprint(after)}", after))
             return self._claim(_conflict(item, known, print_))
         alike = self._free(self.by_near.get(near(item))) if self.by_near else None
         if alike is not None and (old := self.store.item(alike)) is not None and not _has_other_source(old, item):
@@ -100,15 +112,26 @@ class Known:
         if secret_of(old) != secret_of(item):
             return _conflict(item, old.id, print_)
         if is_within(item, old):
-            return Verdict(SAME, old.id, print_)
+            return Verdict(SAME, old.id, f"{print_}{SHARED}{fingerprint(old)}")
         return Verdict(NEW, item.id, print_, item)
 
     def _by_source(self, item: Item) -> str | None:
         source = item.provenance
         if source is None or not source.source_id:
             return None
-        ids = self.by_source.get((source.format, source.source_id), [])
-        return self._free(ids) if len(ids) == 1 else None
+        free = [one for one in self.by_source.get((source.format, source.source_id), ()) if one not in self.claimed]
+        return free[0] if len(free) == 1 else self._of_several(free, item)
+
+    def _of_several(self, ids: list[str], item: Item) -> str | None:
+        """Return which of the items with the same source id is meant: the only one that is alike and untouched.
+
+        There are several where a conflict was kept, or where the source itself has an id twice.
+        """
+        alike = [one for one in ids if (old := self.store.item(one)) is not None and near(old) == near(item)]
+        untouched = [one for one in alike if one in self.untouched]
+        if untouched:
+            return untouched[0] if len(untouched) == 1 else None
+        return alike[0] if alike else None
 
     def _free(self, ids: list[str] | None) -> str | None:
         return next((one for one in ids or () if one not in self.claimed), None)
@@ -155,4 +178,4 @@ def renewed(old: Item, item: Item, now: Instant) -> Item:
     if password and password != secret_of(item) and all(p.value.reveal() != password for p in history):
         history = (Past(value=Secret(password), at=now), *history)
     history = (*history, *(p for p in old.history if p not in history))
-    return msgspec.structs.replace(item, id=old.id, history=history)
+    return msgspec.structs.replace(item, id=old.id, history=history, conflict=old.conflict)

@@ -16,9 +16,10 @@ import msgspec
 from migrate import catalog, merge
 from migrate.adapter import Parsed
 from migrate.folding import Folding
-from migrate.ledger import Ledger
-from migrate.proof import Finding, Places, Proof, Tie, hash_of, named_members, prove, prove_frame
-from migrate.reading import items_of, reread
+from migrate.ledger import Ledger, Quarantined
+from migrate.proof import Finding, Proof, Tie
+from migrate.proving import Became, proof_of
+from migrate.reading import items_of
 from migrate.source import Source
 from vault.canonical import decode_item, many
 from vault.errors import UndeclaredLoss
@@ -54,11 +55,15 @@ class Outcome:
         }
 
 
+LOST = ("missing", "misplaced")  # kinds of findings that stop a move
+
+
 class _TakeBack(Exception):
     """Ends a dry run: everything was done, nothing is kept."""
 
 
 Advance = Callable[[int], None]
+Ties = dict[str, tuple[str, str]]  # place -> (item, mark)
 
 
 def migrate(
@@ -86,10 +91,7 @@ def migrate(
             with store.recording(run):
                 mover = _Mover(store, source, outcome, run, now, into, advance)
                 mover.move(parsed)
-            fresh = {
-                place: (own_id, "" if own_id in mover.written else mark) for place, (own_id, mark) in mover.ties.items()
-            }
-            outcome.proof = _proof(store, source, fresh, mover.aside, advance)
+            outcome.proof = _proof(store, source, mover.fresh_ties(), mover.aside, advance)
             check(outcome.proof, outcome.ledger)
             store.end_run(run, outcome.summary())
             if dry_run:
@@ -104,8 +106,8 @@ def check(proof: Proof, ledger: Ledger) -> None:
 
     A value that stands twice is no loss: it is told, and the move goes on.
     """
-    missing = [one for one in proof.findings if one.kind != "doubled"]
-    doubled = len(proof.findings) - len(missing)
+    missing = [one for one in proof.findings if one.kind in LOST]
+    doubled = sum(one.kind == "doubled" for one in proof.findings)
     if doubled:
         ledger.warn(f"{doubled} values stand once more in the vault than in the export")
     if not missing and ledger.values()["arrived"] >= 0:
@@ -116,6 +118,11 @@ def check(proof: Proof, ledger: Ledger) -> None:
         f"{len(missing)} values of the source could not be found again{where}",
         hint="nothing was written; this is a defect of Keyferry, please report the format and the place named here",
     )
+
+
+def at_line(one: Quarantined) -> str:
+    """Return where in the file a record begins, as editors count; empty where that is not known."""
+    return f" (line {one.line}, column {one.column})" if one.line else ""
 
 
 def _depth(path: str) -> str:
@@ -134,7 +141,7 @@ class _Mover:
     now: Instant
     into: tuple[str, ...]
     advance: Advance
-    ties: dict[str, tuple[str, str]] = field(default_factory=dict)  # place -> (item, fingerprint)
+    ties: Ties = field(default_factory=dict)
     aside: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)  # incoming item id -> the id it has in the vault
     linking: list[str] = field(default_factory=list)  # items that refer to others
@@ -156,11 +163,14 @@ class _Mover:
         self.store.add_arrivals(self.run, ((place, item, mark) for place, (item, mark) in self.ties.items()))
         for one in self.source.ledger.quarantine:
             self.aside.add(one.place)
-            self.store.add_quarantine(self.run, one.place, f"{one.reason} (line {one.line})", one.raw)
+            self.store.add_quarantine(self.run, one.place, one.reason + at_line(one), one.raw)
 
-    def fresh_ties(self) -> dict[str, tuple[str, str]]:
-        """Return the ties for the proof of this run: what it wrote itself needs no mark."""
-        return {place: (one, "" if one in self.written else mark) for place, (one, mark) in self.ties.items()}
+    def fresh_ties(self) -> Ties:
+        """Return the ties for the proof of this run: what it wrote itself needs no fingerprint."""
+        return {
+            place: (one, merge.without_prints(mark) if one in self.written else mark)
+            for place, (one, mark) in self.ties.items()
+        }
 
     def _incoming(self, parsed: Parsed, folding: Folding, known: merge.Known) -> Iterator[Item]:
         for record, item in items_of(self.source, parsed):
@@ -172,7 +182,7 @@ class _Mover:
             self.outcome.kinds[kind_of(item)] += 1
             if self.outcome.with_titles:
                 self.outcome.titles.append((record.place, display_title(item)))
-            self.ties[record.place] = verdict.id, verdict.fingerprint
+            self.ties[record.place] = verdict.id, verdict.mark
             if verdict.id != item.id:
                 self.renamed[item.id] = verdict.id
             if verdict.item is None:
@@ -207,68 +217,33 @@ class _Mover:
                 self.store.put(msgspec.structs.replace(item, credentials=linked), now=self.now)
 
 
-def _proof(
-    store: Store, source: Source, ties: dict[str, tuple[str, str]], aside: set[str], advance: Advance = lambda _: None
-) -> Proof:
+def _proof(store: Store, source: Source, ties: Ties, aside: set[str], advance: Advance = lambda _: None) -> Proof:
     """Read the bytes again and look for every value in the vault."""
-    again = source.again()
-    frame, records = reread(again)
-    extras = store.extras().get(source.format, {})
-    places = Places.of(store.collections(), extras)
-    adapter = again.adapter
-    shape = adapter.shape if adapter else {}
-
-    def stream() -> Iterator[tuple[str, Any]]:
-        for record in records:
-            advance(1)
-            if record.place not in aside:
-                yield record.place, record.data
 
     def tied(batch: Sequence[str]) -> dict[str, Tie]:
         known = {place: ties[place] for place in batch if place in ties}
         rows = store.rows_of([own_id for own_id, _ in known.values()])
         return {place: _tie(store, own_id, rows.get(own_id), mark) for place, (own_id, mark) in known.items()}
 
-    proof = prove(stream(), shape, tied, places, attachments(again, store.document))
-    around = prove_frame(frame, adapter.frame if adapter else {}, places, extras)
-    proof.values += around.values
-    proof.found += around.found
-    proof.findings += around.findings
-    return proof
+    extras = store.extras().get(source.format, {})
+    return proof_of(source, Became(store.collections(), extras, store.document, tied, aside), advance)
 
 
 def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
     """Return the stored row a record is tied to, and how it arrived if it was edited since.
 
-    Without a mark the row was written by this very run.
+    Without a fingerprint in the mark the row was written by this very run.
     """
-    if row is None or not mark:
-        return Tie(own_id, row)
-    marks = mark.split(":")
+    marks, more = merge.prints_of(mark), mark.strip("0123456789abcdef")
+    shared = more == merge.SHARED
+    if row is None or not marks:
+        return Tie(own_id, row, is_fresh=True, may_hold_more=bool(more))
     if merge.fingerprint(decode_item(row)) in marks:
-        return Tie(own_id, row)
+        return Tie(own_id, row, may_hold_more=True, is_shared=shared)
     for _, body in store.past(own_id):
         if merge.fingerprint(decode_item(body)) in marks:
-            return Tie(own_id, row, body)
-    return Tie(own_id, row)
-
-
-def attachments(source: Source, document: Callable[[str], bytes | None]) -> Callable[[Any], list[str]]:
-    """Return a function giving the hashes of the files a record names, as the container holds them now.
-
-    ``document`` gives the bytes that are kept under a hash; where they differ a text is given that nothing holds.
-    """
-    archive = source.archive
-    if archive is None or source.adapter is None or not source.adapter.attachments:
-        return lambda _: []
-    find = named_members(source.adapter.attachments)
-    members = frozenset(archive.names)
-
-    def kept_as(content: bytes) -> str:
-        name = hash_of(content)
-        return name if document(name) == content else f"{name} is not kept"
-
-    return lambda data: [kept_as(archive.read(member)) for member in find(data) if member in members]
+            return Tie(own_id, row, body, may_hold_more=True, is_shared=shared)
+    return Tie(own_id, row, may_hold_more=bool(more), is_shared=shared)
 
 
 @dataclass(slots=True)
@@ -282,7 +257,7 @@ class Verification:
     @property
     def missing(self) -> list[Finding]:
         """What is gone."""
-        return [f for f in self.proof.findings if f.kind in ("missing", "doubled")]
+        return [f for f in self.proof.findings if f.kind in (*LOST, "doubled")]
 
     @property
     def edited(self) -> list[Finding]:

@@ -14,24 +14,19 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-import msgspec
+from migrate.holding import held, read_row, values
+from migrate.listing import Inside
+from migrate.places import Places
+from migrate.rules import EACH, JOINED
+from migrate.shape import Changed, Codes, expected_of, is_leaf, leaves, text_of
+from vault.canonical import encode
 
-from migrate.rules import RULES
-from migrate.shape import Changed, Codes, is_leaf, leaves, text_of
-from vault.model import Collection, paths_of
-
-_ROW = msgspec.json.Decoder(float_hook=Decimal)
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-# Members of our rows that say what something is. Below the RAW ones everything is somebody's value.
-_STRUCTURE = frozenset({"fieldType", "original", "type", "kind", "match", "run", "format", "conflict", "field"})
-_RAW = frozenset({"extra", "raw", "parameters", "fido2Extensions", "certificate"})
 _BATCH = 500  # records whose items are fetched together
-_OURS = frozenset({"id", "collections"})  # of an item
+_NOWHERE: frozenset[str] = frozenset()
+_ANYTHING: dict[str, Any] = {}  # the shape of what no adapter declares
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class Finding:
     place: str  # record of the source
     item: str  # id, "" where the record is tied to none
     path: str  # of the value in the record
-    kind: str = "missing"  # missing, doubled, edited, trashed
+    kind: str = "missing"  # missing, misplaced, doubled, edited, trashed
 
 
 @dataclass(slots=True)
@@ -57,6 +52,12 @@ class Proof:
         """Whether everything is there."""
         return not self.findings
 
+    def join(self, other: Proof) -> None:
+        """Add another result to this one."""
+        self.values += other.values
+        self.found += other.found
+        self.findings += other.findings
+
 
 @dataclass(frozen=True, slots=True)
 class Tie:
@@ -65,96 +66,57 @@ class Tie:
     item: str
     row: bytes | None
     arrived: bytes | None = None
+    is_fresh: bool = False  # just written by its adapter, whose own words may repeat a value
+    may_hold_more: bool = False  # the row is known to be what the run left, or had a history before
+    is_shared: bool = False  # the item was another source's: its folders are that one's
 
 
 @dataclass(slots=True)
-class Places:
-    """What the vault says about folders, all texts of each by id, and what a format said beside its items."""
+class Wanted:
+    """What the values of one record must be found as."""
 
-    texts: dict[str, frozenset[str]] = field(default_factory=dict)
-    beside: frozenset[str] = frozenset()
-    _everywhere: frozenset[str] | None = None
+    record: Any = None
+    count: int = 0  # values
+    texts: list[str] = field(default_factory=list)  # each must be there as often as it is named
+    somewhere: list[tuple[str, ...]] = field(default_factory=list)  # what rules make of others: must be there
+    joined: set[tuple[str, int]] = field(default_factory=set)  # rules that make one text of several values
 
-    @property
-    def everywhere(self) -> frozenset[str]:
-        """The texts of all folders."""
-        if self._everywhere is None:
-            self._everywhere = frozenset().union(*self.texts.values())
-        return self._everywhere
-
-    @classmethod
-    def of(cls, collections: tuple[Collection, ...], extras: Any = None) -> Places:
-        """Collect titles, source ids, source names and full paths, and the texts of a format's ``extras``."""
-        paths = paths_of(collections)
-        made = {}
-        for one in collections:
-            found: list[str] = [one.title, *one.aliases, *paths[one.id], "/".join(paths[one.id])]
-            _held(msgspec.to_builtins(one.extra), found, raw=True)
-            found += [text for text in (one.subtitle, one.icon, one.color, one.creation_at, one.modified_at) if text]
-            made[one.id] = frozenset(found)
-        beside: list[str] = []
-        _held(extras, beside, raw=True)
-        return cls(made, frozenset(beside))
-
-
-def held(row: bytes) -> tuple[Counter[str], tuple[str, ...]]:
-    """Return every text an item's row holds, as often as it holds it, and the ids of its collections."""
-    item = _ROW.decode(row)
-    found: list[str] = []
-    for name, value in item.items():
-        if name not in _OURS and name not in _STRUCTURE:
-            _held(value, found, raw=name in _RAW)
-    return Counter(found), tuple(item.get("collections", ()))
-
-
-def _held(node: Any, found: list[str], *, raw: bool = False) -> None:
-    kind = type(node)
-    if kind is str:
-        if node:
-            found.append(node)
-    elif kind is dict:
-        if not raw and "source" in node and node.get("type") == "totp":
-            # the code's own text; the other members are read out of it
-            node = {name: node[name] for name in ("source", "label", "extra") if name in node}
-        for name, value in node.items():
-            if raw or name not in _STRUCTURE:
-                if type(value) is str:
-                    if value:
-                        found.append(value)
+    def take(self, node: Any, shape: Any, parent: Any = None) -> None:
+        """Add everything below a node of the record."""
+        kind = type(node)
+        if kind is dict:
+            if type(shape) is not dict:
+                shape = _ANYTHING
+            every = shape.get("*")
+            add = self.texts.append
+            for key, value in node.items():
+                if value is None or value is True or value is False or value == "":
+                    continue
+                below = shape.get(key, every)
+                if below is None and type(value) is str:
+                    self.count += 1
+                    add(value)
                 else:
-                    _held(value, found, raw=raw or name in _RAW)
-    elif kind is list or kind is tuple:
-        for value in node:
-            _held(value, found, raw=raw)
-    elif node is not None and node is not True and node is not False:
-        found.append(text_of(node))
+                    self.take(value, below, node)
+        elif kind is list:
+            below = shape.get("*") if type(shape) is dict else None
+            for value in node:
+                self.take(value, below, node)
+        elif is_leaf(node) and not (type(shape) is Codes and node in shape.values):
+            self.count += 1
+            self._leaf(node, shape, parent)
 
-
-def wanted(node: Any, shape: Any, plain: list[str], changed: list[tuple[str, ...]], parent: Any = None) -> None:
-    """Collect what a record's values must be found as: texts as they are, and what rules make of the others."""
-    kind = type(node)
-    if kind is dict:
-        shaped = type(shape) is dict
-        every = shape.get("*") if shaped else None
-        for key, value in node.items():
-            below = shape.get(key, every) if shaped else None
-            if below is None and type(value) is str:
-                if value:
-                    plain.append(value)
-            elif value is not None:
-                wanted(value, below, plain, changed, node)
-    elif kind is list:
-        below = shape.get("*") if type(shape) is dict else None
-        for value in node:
-            wanted(value, below, plain, changed, node)
-    elif is_leaf(node) and not (type(shape) is Codes and node in shape.values):
-        text = text_of(node)
-        if type(shape) is Changed:
-            expected = RULES[shape.rule](node, parent)
-            if expected is not None and expected != (text,):
-                changed.append(expected)
-                return
-        plain.append(text)
+    def _leaf(self, node: Any, shape: Any, parent: Any) -> None:
+        expected = expected_of(shape, node, parent, self.record) if type(shape) is Changed else None
+        if expected is None:
+            self.texts.append(text_of(node))
+        elif shape.rule in EACH:
+            self.texts += expected
+        elif shape.rule not in JOINED:
+            self.somewhere.append(expected)
+        elif (key := (shape.rule, id(parent))) not in self.joined:
+            self.joined.add(key)
+            self.texts += expected
 
 
 def prove(
@@ -163,24 +125,28 @@ def prove(
     ties: Callable[[Sequence[str]], Mapping[str, Tie]],
     places: Places,
     attachments: Callable[[Any], list[str]] = lambda _: [],
+    inside: Inside = lambda _place, _data: (),
 ) -> Proof:
     """Compare every record with the item it is tied to.
 
-    ``records`` are (place, data) straight from the bytes; ``attachments`` gives the hashes of the files a record names.
+    ``records`` are (place, data) straight from the bytes; ``attachments`` gives the hashes of the files a record names,
+    ``inside`` the folders in which the frame says it is.
     """
-    proof = Proof()
+    judge = _Judge(shape, places)
     for batch in _batches(records):
         tied = ties([place for place, _ in batch])
         for place, data in batch:
-            plain: list[str] = []
-            changed: list[tuple[str, ...]] = []
-            wanted(data, shape, plain, changed)
-            plain += attachments(data)
-            proof.values += len(plain) + len(changed)
-            found = _judge(place, tied.get(place), data, shape, plain, changed, places)
-            proof.found += max(0, len(plain) + len(changed) - len(found))
-            proof.findings += found
-    return proof
+            want = Wanted(data)
+            want.take(data, shape)
+            named = attachments(data)
+            want.count += len(named)
+            want.texts += [*named, *inside(place, data)]
+            findings = judge.record(place, tied.get(place), data, want)
+            judge.proof.values += want.count
+            judge.proof.found += max(0, want.count - len(findings))
+            judge.proof.findings += findings
+    judge.proof.findings += judge.strays if judge.names_folders else []
+    return judge.proof
 
 
 def _batches(records: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
@@ -189,74 +155,107 @@ def _batches(records: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any
         yield batch
 
 
-def _judge(
-    place: str,
-    tie: Tie | None,
-    data: Any,
-    shape: Any,
-    plain: list[str],
-    changed: list[tuple[str, ...]],
-    places: Places,
-) -> list[Finding]:
-    if tie is not None and tie.row is not None:
-        return _compare(place, tie, data, shape, plain, changed, places)
-    if tie is None:
-        texts = places.everywhere | places.beside  # of a record that is no item, as a folder marker
-        if all(leaf.text in texts or _is_in(texts, leaf.expected) for leaf in leaves(data, shape)):
+@dataclass(slots=True)
+class _Judge:
+    """Compares records with items, one after the other."""
+
+    shape: Any
+    places: Places
+    proof: Proof = field(default_factory=Proof)
+    names_folders: bool = False  # whether records of this source say which folder they are in
+    strays: list[Finding] = field(default_factory=list)  # items in a folder their record does not name
+
+    def record(self, place: str, tie: Tie | None, data: Any, want: Wanted) -> list[Finding]:
+        """Return what of one record is not in its item."""
+        if tie is not None and tie.row is not None:
+            return self._compare(place, tie, tie.arrived or tie.row, data, want)
+        if tie is None and self._is_beside(data):
             return []
-    return [Finding(place, tie.item if tie else "", "the whole record")]
+        return [Finding(place, tie.item if tie else "", "the whole record")]
+
+    def _is_beside(self, data: Any) -> bool:
+        """Whether folders, and what the format said beside its items, hold all that a record says: a folder marker."""
+        texts = self.places.everywhere | self.places.beside
+        return all(
+            leaf.text in texts or (bool(leaf.expected) and texts.issuperset(leaf.expected))
+            for leaf in leaves(data, self.shape)
+        )
+
+    def _compare(self, place: str, tie: Tie, row: bytes, data: Any, want: Wanted) -> list[Finding]:
+        has, folders = held(row)
+        need = Counter(want.texts)
+        short, over = _unequal(need, has)
+        findings = self._lost(place, tie, data, want, has, short, folders) if short or want.somewhere else []
+        if folders and not tie.is_shared:
+            self._note_strays(place, tie, folders, need, want)
+        if over and not tie.may_hold_more:
+            twice = _twice(row, over, need, want, is_fresh=tie.is_fresh)
+            findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, self.shape, twice)]
+        if not findings and tie.arrived is not None:
+            findings = _since(place, tie, data, self.shape, has, folders)
+        return findings
+
+    def _lost(
+        self,
+        place: str,
+        tie: Tie,
+        data: Any,
+        want: Wanted,
+        has: Counter[str],
+        short: dict[str, int],
+        folders: tuple[str, ...],
+    ) -> list[Finding]:
+        """Name what neither the item nor its folders hold; a folder makes up for one mention of itself."""
+        where = [self.places.texts.get(folder, _NOWHERE) for folder in folders]
+        lost = {text for text, n in short.items() if sum(text in texts for texts in where) < n}
+        self.names_folders = self.names_folders or len(lost) < len(short)
+        elsewhere = _NOWHERE.union(*where)
+        broken = {e for e in want.somewhere if not all(t in has or t in elsewhere for t in e)}
+        return [Finding(place, tie.item, path) for path in _paths(data, self.shape, lost, broken)]
+
+    def _note_strays(self, place: str, tie: Tie, folders: tuple[str, ...], need: Counter[str], want: Wanted) -> None:
+        for folder in folders:
+            texts = self.places.texts.get(folder, _NOWHERE)
+            is_named = not texts.isdisjoint(need) or any(not texts.isdisjoint(e) for e in want.somewhere)
+            if folder in self.places.spoken_of and not is_named:
+                self.strays.append(Finding(place, tie.item, "its folder", "misplaced"))
 
 
-def _is_in(texts: frozenset[str], expected: tuple[str, ...]) -> bool:
-    return bool(expected) and all(text in texts for text in expected)
+def _unequal(need: Counter[str], has: Counter[str]) -> tuple[dict[str, int], set[str]]:
+    """Return by how many each text is short, and the texts of which there are too many."""
+    short: dict[str, int] = {}
+    over: set[str] = set()
+    there = has.get
+    for text, n in need.items():
+        m = there(text, 0)
+        if m < n:
+            short[text] = n - m
+        elif m > n:
+            over.add(text)
+    return short, over
 
 
-def _compare(
-    place: str,
-    tie: Tie,
-    data: Any,
-    shape: Any,
-    plain: list[str],
-    changed: list[tuple[str, ...]],
-    places: Places,
-) -> list[Finding]:
-    row = tie.arrived if tie.arrived is not None else tie.row
-    if row is None:
-        return []
-    has, folders = held(row)
-    spare = dict(has)
-    lost = []
-    where = [places.texts.get(folder, frozenset()) for folder in folders]
-    for text in plain:
-        if spare.get(text):
-            spare[text] -= 1
-        elif not any(text in texts for texts in where):
-            lost.append(text)
-    broken = [e for e in changed if not all(t in has or any(t in texts for texts in where) for t in e)]
-    findings = []
-    if lost or broken:
-        findings = [Finding(place, tie.item, path) for path in _paths(data, shape, set(lost), set(broken))]
-    twice = {text for text in plain if spare.get(text)}
-    if twice:
-        twice -= {text for expected in changed for text in expected}
-        findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, shape, twice, set())]
-    if not findings and tie.arrived is not None and tie.row is not None:
-        findings = _since(place, tie, data, shape, has, folders)
-    return findings
+def _twice(row: bytes, over: set[str], need: Counter[str], want: Wanted, *, is_fresh: bool) -> set[str]:
+    """Return the values that stand in the item more often than in the record."""
+    twice = over.difference(*want.somewhere)
+    if twice and is_fresh:
+        certain = values(row)
+        twice = {text for text in twice if certain[text] > need[text]}
+    return twice
 
 
 def _since(
     place: str, tie: Tie, data: Any, shape: Any, arrived: Counter[str], folders: tuple[str, ...]
 ) -> list[Finding]:
     """Name what was edited after the arrival; the old values are still in the item's past versions."""
-    now = _ROW.decode(tie.row or b"{}")
-    if now.get("trashed") and not _ROW.decode(tie.arrived or b"{}").get("trashed"):
+    now, old = read_row(tie.row or b"{}"), read_row(tie.arrived or b"{}")
+    if now.get("trashed") and not old.get("trashed"):
         return [Finding(place, tie.item, "the whole record", "trashed")]
-    old_history = _ROW.decode(tie.arrived or b"{}").get("history", [])
+    old_history = old.get("history", [])
     now["history"] = [entry for entry in now.get("history", []) if entry in old_history]
-    has, now_folders = held(_ENCODER.encode(now))
+    has, now_folders = held(encode(now))
     gone = set(arrived - has)
-    paths = list(_paths(data, shape, gone, set()))
+    paths = list(_paths(data, shape, set(gone)))
     if set(folders) - set(now_folders):
         paths.append("its folder")
     if gone and not paths:
@@ -264,24 +263,26 @@ def _since(
     return [Finding(place, tie.item, path, "edited") for path in paths]
 
 
-def _paths(data: Any, shape: Any, texts: set[str], expected: set[tuple[str, ...]]) -> Iterator[str]:
+def _paths(
+    data: Any, shape: Any, texts: set[str], expected: set[tuple[str, ...]] | frozenset[Any] = _NOWHERE
+) -> Iterator[str]:
     """Yield where in the record the texts stand; each text once."""
     if not texts and not expected:
         return
+    left = set(texts)
     for leaf in leaves(data, shape):
-        if leaf.rule is None and leaf.text in texts:
-            texts.discard(leaf.text)
+        as_found = leaf.expected if leaf.rule is not None else (leaf.text,)
+        if as_found in expected:
             yield leaf.path
-        elif leaf.rule is not None and leaf.expected in expected:
+        elif not left.isdisjoint(as_found):
+            left.difference_update(as_found)
             yield leaf.path
-    yield from ("an attachment" for _ in texts)
+    yield from ("an attachment" for _ in left)
 
 
-def prove_frame(frame: Any, shape: Any, places: Places, extras: Any, rows: Iterable[str] = ()) -> Proof:
+def prove_frame(frame: Any, shape: Any, places: Places) -> Proof:
     """Look for every value outside the records: in any folder, or in what the format said beside its items."""
-    texts: list[str] = list(rows)
-    _held(extras, texts, raw=True)
-    has = places.everywhere | frozenset(texts)
+    has = places.everywhere | places.beside
     proof = Proof()
     for leaf in leaves(frame, shape):
         proof.values += 1

@@ -139,6 +139,14 @@ def fingerprints(db: Database) -> dict[str, str]:
     return dict(db.all("SELECT item, fingerprint FROM arrivals ORDER BY run, no"))
 
 
+def all_fingerprints(db: Database) -> dict[str, list[str]]:
+    """Return every fingerprint each item arrived with, the newest last, by item id."""
+    found: dict[str, list[str]] = {}
+    for item, fingerprint in db.all("SELECT item, fingerprint FROM arrivals ORDER BY run, no"):
+        found.setdefault(item, []).append(fingerprint)
+    return found
+
+
 def fingerprint_of(db: Database, item_id: str) -> str | None:
     """Return the newest fingerprint the item arrived with."""
     sql = "SELECT fingerprint FROM arrivals WHERE item = ? ORDER BY run DESC, no DESC LIMIT 1"

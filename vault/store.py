@@ -297,6 +297,10 @@ class Store:
         """Return the newest fingerprint each item arrived with, by item id, in one query."""
         return runs.fingerprints(self._db)
 
+    def all_fingerprints(self) -> dict[str, list[str]]:
+        """Return every fingerprint each item arrived with, the newest last, by item id."""
+        return runs.all_fingerprints(self._db)
+
     def fingerprint_of(self, item_id: str) -> str | None:
         """Return the newest fingerprint the item arrived with."""
         return runs.fingerprint_of(self._db, item_id)

@@ -1,0 +1,123 @@
+"""A whole source compared with what it became: records, folders, what stands around them, and the files in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrate.listing import listed
+from migrate.places import Places
+from migrate.proof import Finding, Proof, Tie, hash_of, named_members, prove, prove_frame
+from migrate.reading import reread
+from migrate.records import read_json
+from migrate.shape import leaves
+from migrate.source import Source
+from vault.model import Collection
+
+Advance = Callable[[int], None]
+Tied = Callable[[Sequence[str]], Mapping[str, Tie]]
+Document = Callable[[str], bytes | None]  # the bytes kept under a hash
+
+_HASH = re.compile(rb'"([A-Za-z0-9_-]{43})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """What a source became: folders, what its format said beside the items, and the items its records are tied to."""
+
+    collections: tuple[Collection, ...]
+    extras: Mapping[str, Any]
+    document: Document
+    tied: Tied
+    aside: set[str]  # places of records in quarantine
+
+
+def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) -> Proof:
+    """Read the bytes again and look for every value of them; ``advance`` is told of every record."""
+    again = source.again()
+    adapter = again.adapter
+    if adapter is None:
+        return Proof()
+    frame, records = reread(again)
+    places = Places.of(became.collections, became.extras, frame)
+    in_folder = listed(frame, adapter.listing)
+    around = places.around(frame)
+    files = _Files(again, became.document)
+
+    def stream() -> Iterator[tuple[str, Any]]:
+        for record in records:
+            advance(1)
+            if record.place not in became.aside:
+                yield record.place, record.data
+
+    def inside(place: str, data: Any) -> Sequence[str]:
+        return (*in_folder(place, data), *around(place))
+
+    proof = prove(stream(), adapter.shape, files.watching(became.tied), places, files.named, inside)
+    proof.join(prove_frame(frame, adapter.frame, places))
+    proof.join(files.unnamed(places))
+    return proof
+
+
+@dataclass(slots=True)
+class _Files:
+    """The members of a container that hold attachments, as their bytes are now."""
+
+    source: Source
+    document: Document
+    members: frozenset[str] = frozenset()
+    seen: set[str] = field(default_factory=set)  # members that records name
+    held: set[str] = field(default_factory=set)  # whatever may be a hash in the items
+
+    def __post_init__(self) -> None:
+        if self.source.archive is not None and self.source.adapter is not None and self.source.adapter.attachments:
+            self.members = frozenset(self.source.archive.names)
+
+    def watching(self, tied: Tied) -> Tied:
+        """Return the same function; which files the items name is noted on the way."""
+        if not self.members:
+            return tied
+
+        def watched(batch: Sequence[str]) -> Mapping[str, Tie]:
+            found = tied(batch)
+            for tie in found.values():
+                self.held.update(one.decode() for one in _HASH.findall(tie.row or b""))
+            return found
+
+        return watched
+
+    def named(self, data: Any) -> list[str]:
+        """Return the hashes of the files a record names; a text that nothing holds where other bytes are kept."""
+        if not self.members or self.source.adapter is None:
+            return []
+        members = [one for one in named_members(self.source.adapter.attachments)(data) if one in self.members]
+        self.seen.update(members)
+        return [self._kept_as(self.source.archive.read(member)) for member in members]
+
+    def _kept_as(self, content: bytes) -> str:
+        name = hash_of(content)
+        return name if self.document(name) == content else f"{name} is not kept"
+
+    def unnamed(self, places: Places) -> Proof:
+        """Look for the members that no record names by its keys: kept as files, or read value by value."""
+        proof = Proof()
+        own = self.source.adapter.member if self.source.adapter is not None else ""
+        for member in sorted(self.members - self.seen - {own}):
+            content = self.source.archive.read(member)
+            name = self._kept_as(content)
+            proof.values += 1
+            if name in self.held or name in places.beside or _is_told(content, places):
+                proof.found += 1
+            else:
+                proof.findings.append(Finding("", "", "a file beside the items"))
+        return proof
+
+
+def _is_told(content: bytes, places: Places) -> bool:
+    try:
+        read = read_json(content)
+    except (ValueError, RecursionError):
+        return False
+    return all(leaf.text in places.beside for leaf in leaves(read))
