@@ -60,6 +60,7 @@ class Adapter:
     records: Pattern = ("items", "*")  # JSON: where the records stand
     member: str = ""  # ZIP: the member that holds the records
     shape: Shape = field(default_factory=dict)  # of one record
+    shape_of: Callable[[dict[str, Any]], Shape] | None = None  # where the shape depends on the source's options
     frame: Shape = field(default_factory=dict)  # of what stands around the records
     listing: Listing | None = None  # where the frame says which records are in which folder
     carries_extras: bool = False  # whether its files also hold what other formats say beside their items

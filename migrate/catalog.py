@@ -259,6 +259,8 @@ def open_source(
     name = path.name
     content, seen, encoding = _unwrapped(original, name, password, options.get("encoding"))
     chosen = _named(format, seen, name) if format else detect(seen, name)
+    if chosen.shape_of is not None:
+        chosen = replace(chosen, shape=chosen.shape_of(options))
     if chosen.signature.kind in ("json", "xml", "text"):
         content = utf8(content, name, encoding)
     made = Source(
