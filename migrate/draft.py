@@ -21,8 +21,8 @@ class Draft:
     """One row while it becomes an item."""
 
     __slots__ = (
-        *("auth", "codes", "collections", "favorite", "fields", "notes"),
-        *("password", "record", "reprompt", "tags", "title", "urls", "username"),
+        *("auth", "codes", "collections", "favorite", "fields", "members", "notes"),
+        *("password", "record", "reprompt", "tags", "times", "title", "urls", "username"),
     )
 
     def __init__(self, record: Record) -> None:
@@ -31,10 +31,12 @@ class Draft:
         self.auth = self.favorite = self.reprompt = False
         self.urls: list[Url] = []
         self.codes: list[Any] = []
+        self.members: dict[type[Any], dict[str, Field]] = {}  # of cards, names, addresses
         self.notes: list[str] = []
         self.fields: list[Field] = []
         self.collections: list[str] = []
         self.tags: list[str] = []
+        self.times: dict[str, Any] = {}
 
     def credentials(self) -> list[Any]:
         """Return what the item consists of; a row with an address, a user name or a password is a login."""
@@ -42,8 +44,8 @@ class Draft:
         if self.auth or self.urls or self.username or self.password:
             made.append(auth_of(self.username, self.password))
         made += self.codes
-        if self.notes:
-            made.append(model.Note(content=Secret("\n\n".join(self.notes))))
+        made += [kind(**members) for kind, members in self.members.items()]
+        made += [model.Note(content=Secret(text)) for text in self.notes]
         if self.fields:
             made.append(CustomFields(fields=tuple(self.fields)))
         return made
@@ -63,6 +65,7 @@ class Draft:
             **{
                 "credentials": tuple(self.credentials()),
                 "provenance": Provenance(format=source.format),
+                **self.times,
                 **members,
             },
         )

@@ -105,6 +105,15 @@ class Leaving:
             self.parts.remove(part)
         return "\n\n".join(text for credential, _ in found if (text := credential.content.reveal()))
 
+    def note(self) -> str:
+        """Take the first note that is left."""
+        part = self.part(model.Note)
+        if part is None:
+            return ""
+        self.parts.remove(part)
+        text: str = part[0].content.reveal()
+        return text
+
     def folder(self, separator: str, split: Callable[[str], tuple[str, ...]]) -> str:
         """Take the first folder's path, joined; further folders, and names that read as a path, are losses."""
         known = [self.paths[own_id] for own_id in self.item.collections if own_id in self.paths]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from migrate.rules import rule
+from migrate.rules import each, rule, year_month
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?:,|\Z)')
 _ADDRESS = re.compile(
@@ -60,7 +60,7 @@ def join_uris(uris: Iterable[str]) -> str:
     return ",".join(pieces)
 
 
-@rule
+@each
 def joined_uris(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Addresses joined with commas become several addresses."""
     return split_uris(value) if isinstance(value, str) else None
@@ -72,7 +72,7 @@ def split_list(cell: str) -> tuple[str, ...]:
     return names if all(name and name == name.strip() and "," not in name for name in names) else (cell,)
 
 
-@rule
+@each
 def comma_list(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Names joined with commas become several names."""
     return split_list(value) if isinstance(value, str) else None
@@ -108,7 +108,7 @@ def is_line(label: str, value: str) -> bool:
     return split_labels(f"{label}: {value}") == [(label, value)]
 
 
-@rule
+@each
 def labelled_lines(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Lines of ``label: value`` become fields."""
     if not isinstance(value, str):
@@ -118,5 +118,18 @@ def labelled_lines(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 @rule
 def same_as_url(value: Any, row: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """A second mention of the address itself is kept by being left out."""
-    return (value, value) if value and value == row.get("url") else None
+    """A second mention of the address itself says nothing of its own."""
+    return () if value and value == row.get("url") else None
+
+
+def month_of(text: str) -> str | None:
+    """Return a card's ``MM/YY``, ``MM/YYYY`` or ``MM-YYYY`` as ``YYYY-MM``; None for anything else."""
+    found = re.fullmatch(r"(\d{1,2}) ?[/-] ?(\d{4}|\d{2})", text)
+    return year_month(found[2], found[1]) if found else None
+
+
+@each
+def card_month(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """A card's month and year become ``YYYY-MM``."""
+    month = month_of(value) if isinstance(value, str) else None
+    return None if month is None else (month,)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from vault.errors import FormatError, UnknownFormat, UnsafeExport
+from vault.errors import KeyferryError, UnknownFormat, UnsafeExport
 
 if TYPE_CHECKING:
     from migrate.catalog import Glimpse
@@ -206,7 +206,7 @@ def is_known_binary(data: bytes) -> bool:
 _MAGIC = tuple(magic for look in LOOKS for magic in look.magic)
 
 
-def looks_like(seen: Glimpse, name: str) -> FormatError:
+def looks_like(seen: Glimpse, name: str) -> KeyferryError:
     """Return the error that says what a file looks like and what to export instead."""
     if seen.kind == "xml" and b"<!ENTITY" in seen.start:
         return UnsafeExport(
@@ -242,13 +242,12 @@ def fits(look: Look, seen: Glimpse) -> bool:
     )
 
 
-def _table(seen: Glimpse, name: str) -> UnknownFormat:
+def _table(seen: Glimpse, name: str) -> KeyferryError:
+    from migrate import mapping
+
     if is_row(seen.header):
-        return UnknownFormat(
-            f"{name} is a table without a header: its first line holds values",
-            hint="add a first line with the names of the columns, then say what each is with --map COLUMN=ROLE",
-        )
-    return UnknownFormat(f"{name} is a table of {len(seen.header)} columns that no known product writes", hint=_MAP)
+        return mapping.headerless(name)
+    return mapping.undecided_columns(seen.header, {}, name)
 
 
 def is_row(header: tuple[str, ...]) -> bool:

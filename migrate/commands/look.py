@@ -30,12 +30,12 @@ def inspect(session: Session, source: Path, **given: Any) -> None:
     from migrate import catalog
     from migrate.reading import items_of
     from vault.canonical import many
-    from vault.errors import UnknownFormat
+    from vault.errors import UndecidedColumns, UnknownFormat
     from vault.model import kind_of
 
     try:
         opened = open_export(source, given)
-    except UnknownFormat:
+    except (UnknownFormat, UndecidedColumns):
         if not _table(session, source, given):
             raise
         return

@@ -15,7 +15,7 @@ from typing import Any
 
 from migrate import rules
 from migrate.records import read_json
-from migrate.rules import rule
+from migrate.rules import each
 from vault import model
 from vault.model import CONCEALED, CustomFields, Field
 from vault.secret import Secret
@@ -299,7 +299,7 @@ def converted(value: str, kind: str) -> tuple[str, ...]:
     return (value,)
 
 
-@rule
+@each
 def typed_note(value: Any, row: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A typed secure note becomes the members and fields its labels name."""
     if row.get("url") != NOTE or not isinstance(value, str) or (typed := cut(value)) is None:

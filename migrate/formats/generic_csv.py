@@ -1,0 +1,94 @@
+"""A table of unknown origin, read by the roles the user gives its columns; never recognised by itself.
+
+Written, it has a column for each role, and one for each custom field under its label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from migrate import mapping
+from migrate.adapter import Adapter, Parsed, Signature
+from migrate.columns import Dialect, Plan, Row, reader, with_extra
+from migrate.decoding import decode
+from migrate.draft import Column
+from migrate.giving import Outgoing
+from migrate.leaving import Leaving
+from migrate.roles import COLUMNS, SECRET
+from migrate.shape import Shape
+from migrate.source import Source
+from migrate.tables import table_of
+
+SIGNATURE = Signature(
+    product="Any table (CSV)",
+    suffix=".csv",
+    kind="csv",
+    export_steps="say what each column is: --map COLUMN=ROLE; keyferry inspect shows the columns",
+    cannot_hold=("attachments", "passkeys", "old passwords"),
+)
+USUAL = ("title", "username", "password", "url", "totp", "notes", "folder", "tags", "favorite")
+
+
+def parse(source: Source) -> Parsed:
+    """Read the rows; raises ``UndecidedColumns`` before the first where a column has no role."""
+    roles: dict[str, str] = source.options.get("map") or {}
+    text = decode(source.data, source.name, source.options.get("encoding"))
+    table = table_of(text, source.name, delimiter=source.options.get("delimiter"))
+    secrets = [number for number, column in enumerate(table.header) if roles.get(column) in SECRET]
+    filled = {
+        table.header[number]
+        for line in (table.lines if len(roles) >= len(table.header) else ())
+        for number in secrets
+        if number < len(line.cells) and line.cells[number]
+    }
+    mapping.check(table.header, roles, filled, source.name)
+    parsed = _plan(roles).parse(source)
+    parsed.extras["map"] = roles
+    return parsed
+
+
+def shape_of(options: Mapping[str, Any]) -> Shape:
+    """Return the shape of a row, which is what its columns were said to be."""
+    roles = options.get("map") or {}
+    return {
+        name: column.shape
+        for name, role in roles.items()
+        if (column := COLUMNS.get(role)) is not None and column.shape is not None
+    }
+
+
+def render(out: Outgoing, file: BinaryIO) -> None:
+    """Write the columns the table had, or one for each usual role."""
+    kept = out.extras.get(out.format, {}).get("map")
+    roles = kept if isinstance(kept, dict) and kept else {role: role for role in USUAL}
+    _plan(roles).render(out, file)
+
+
+def _plan(roles: Mapping[str, str]) -> Plan:
+    columns = {name: COLUMNS[role] for name, role in roles.items() if role in COLUMNS}
+    return Plan(
+        SIGNATURE,
+        columns,
+        Dialect(),
+        reader(columns),
+        lambda leaving: [_row(leaving, columns)],
+        {},
+        lambda _: tuple(roles),
+        lambda _, __: (),
+    )
+
+
+def _row(leaving: Leaving, columns: Mapping[str, Column]) -> Row:
+    """Return the item's row: its columns, then a further one for each text that has none."""
+    row: Row = {name: column.write(leaving) for name, column in columns.items()}
+    for one in leaving.fields():
+        label, number = one.label or "field", 1
+        while row.get(label if number == 1 else f"{label} ({number})"):
+            number += 1
+        row[label if number == 1 else f"{label} ({number})"] = one.text
+    leaving.settle(fields=True)
+    return with_extra(leaving, row)
+
+
+ADAPTER = Adapter(SIGNATURE, parse, render, shape_of=shape_of)

@@ -1,0 +1,153 @@
+"""What a column of a table of unknown origin may be: a role, by which it is read, written and proven.
+
+``field`` keeps a column as a custom field under its header, ``hidden`` as a concealed one, ``note`` adds it to the
+notes, ``drop`` leaves it out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from migrate import packed
+from migrate.draft import Column, Draft, any_code, folder, note, password, title, totp, url, username
+from migrate.leaving import Leaving
+from migrate.shape import changed, codes
+from vault.model import Address, CreditCard, Field, PersonName, concealed
+from vault.moment import is_instant
+
+MANY = frozenset({"url", "notes", "note", "field", "hidden", "totp", "tags", "folder", "drop"})  # may be said twice
+SECRET = frozenset({"password", "totp", "hidden", "card_number"})
+OF_LOGINS = frozenset({"username", "url"})
+YES = frozenset(word for one in ("1", "x", "y", "yes", "true", "on") for word in (one, one.upper(), one.title()))
+NO = frozenset(word for one in ("0", "n", "no", "false", "off") for word in (one, one.upper(), one.title()))
+
+
+def _read_field(draft: Draft, header: str, cell: str) -> bool:
+    draft.fields.append(Field(label=header, value=cell))
+    return True
+
+
+def _read_hidden(draft: Draft, header: str, cell: str) -> bool:
+    draft.fields.append(concealed(cell, label=header))
+    return True
+
+
+def _read_favorite(draft: Draft, _: str, cell: str) -> bool:
+    draft.favorite = cell in YES
+    return cell in YES | NO
+
+
+def _read_tags(draft: Draft, _: str, cell: str) -> bool:
+    draft.tags += packed.split_list(cell)
+    return True
+
+
+def _time(member: str) -> Column:
+    def read(draft: Draft, _: str, cell: str) -> bool:
+        if is_instant(cell):
+            draft.times[member] = cell
+        return member in draft.times and draft.times[member] == cell
+
+    return Column(read, lambda leaving: leaving.offer.take(member) or "")
+
+
+def _member(kind: type[Any], name: str, *, hidden: bool = False, is_month: bool = False) -> Column:
+    """Return the column of a member of a card, a name or an address."""
+
+    def read(draft: Draft, _: str, cell: str) -> bool:
+        month = packed.month_of(cell) if is_month else None
+        made = concealed(cell) if hidden else Field(value=month or cell, field_type="year-month" if month else "string")
+        draft.members.setdefault(kind, {})[name] = made
+        return True
+
+    return Column(read, lambda leaving: leaving.member(kind, name), changed(packed.card_month) if is_month else None)
+
+
+def _nothing(_: Leaving) -> str:
+    return ""
+
+
+COLUMNS: dict[str, Column] = {
+    "title": title,
+    "username": username,
+    "password": password,
+    "url": url,
+    "totp": Column(totp.read, lambda leaving: leaving.totp(any_code)),
+    "notes": Column(note.read, Leaving.note),
+    "note": Column(note.read, Leaving.note),
+    "folder": folder("/"),
+    "tags": Column(_read_tags, lambda leaving: ",".join(leaving.offer.take("tags")), changed(packed.comma_list)),
+    "favorite": Column(
+        _read_favorite, lambda leaving: "1" if leaving.offer.take("favorite") else "", codes(*sorted(YES | NO))
+    ),
+    "created": _time("creation_at"),
+    "modified": _time("modified_at"),
+    "card_number": _member(CreditCard, "number", hidden=True),
+    "card_holder": _member(CreditCard, "full_name"),
+    "card_expiry": _member(CreditCard, "expiry_date", is_month=True),
+    "card_code": _member(CreditCard, "verification_number", hidden=True),
+    "card_pin": _member(CreditCard, "pin", hidden=True),
+    "card_type": _member(CreditCard, "card_type"),
+    "first_name": _member(PersonName, "given"),
+    "last_name": _member(PersonName, "surname"),
+    "street": _member(Address, "street_address"),
+    "postal_code": _member(Address, "postal_code"),
+    "city": _member(Address, "city"),
+    "state": _member(Address, "territory"),
+    "country": _member(Address, "country"),
+    "phone": _member(Address, "tel"),
+    "field": Column(_read_field, _nothing),
+    "hidden": Column(_read_hidden, _nothing),
+}
+ROLES = (*COLUMNS, "drop")
+
+_SYNONYMS = {
+    "title": "title name label account accountname site sitename entryname displayname nickname titel bezeichnung nom"
+    " titre nombre titulo service",
+    "username": "username user login loginname userid loginusername usuario utilisateur identifiant benutzername"
+    " benutzer email emailaddress mail",
+    "password": "password pass pwd passwd passwort kennwort contrasena motdepasse senha loginpassword secret"
+    " wachtwoord",
+    "url": "url website web link address uri loginuri siteurl hostname origin domain webaddress webseite adresse",
+    "totp": "totp otp otpauth 2fa twofa mfa authenticator twofasecret otpsecret otpurl logintotp onetimepassword",
+    "notes": "notes note comment comments extra description memo notizen notiz remarks bemerkung additionalinfo",
+    "folder": "folder group grouping category path vault collection ordner gruppe kategorie dossier carpeta",
+    "tags": "tags labels keywords stichworte",
+    "favorite": "favorite favourite fav starred pinned favorit",
+    "created": "created createdat creationdate timecreated createtime erstellt",
+    "modified": "modified modifiedat updated updatedat lastmodified modificationdate modifytime",
+    "card_number": "cardnumber ccnumber ccnum creditcardnumber kartennummer",
+    "card_holder": "cardholder cardholdername nameoncard ccname",
+    "card_expiry": "expiry expirydate expiration expirationdate ccexp cardexpiry",
+    "card_code": "cvv cvc cvv2 cardcode securitycode cccsc cvn",
+    "card_pin": "cardpin",
+    "card_type": "cardtype brand",
+    "first_name": "firstname givenname vorname",
+    "last_name": "lastname surname familyname nachname",
+    "street": "street address1 streetaddress strasse",
+    "postal_code": "zip zipcode postalcode postcode plz",
+    "city": "city town ort",
+    "state": "state province county bundesland",
+    "country": "country land",
+    "phone": "phone telephone phonenumber telefon mobile",
+    "hidden": "pin puk securityanswer answer privatekey apikey token recoverycode backupcode passphrase",
+}
+_ROLE_OF = {word: role for role, words in _SYNONYMS.items() for word in words.split()}
+
+
+def role_of(name: str) -> str | None:
+    """Return the role that a column's name speaks of; None for a name nobody knows."""
+    return _ROLE_OF.get(re.sub(r"[\W_]", "", name.casefold()))
+
+
+def suggestions(header: Sequence[str], contents: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a role for every column, by its name or else by what it holds; each single role once, else ``field``."""
+    made: dict[str, str] = {}
+    for column in sorted(
+        header, key=lambda name: "mail" in name.lower()
+    ):  # an address is a user name if nothing else is
+        role = role_of(column) or (contents or {}).get(column) or "field"
+        made[column] = role if role in MANY or role not in made.values() else "field"
+    return {column: made[column] for column in header}
