@@ -16,15 +16,20 @@ _BETWEEN = " /\\>:|,.\t"  # what products put between the names of a path
 
 def spells(text: str, path: tuple[str, ...]) -> bool:
     """Whether the text names the path, or the end of it, with separators of any kind."""
-    for title in reversed(path):
+    return spelled(text, path) > 0
+
+
+def spelled(text: str, path: tuple[str, ...]) -> int:
+    """Return how many titles at the end of the path the text consists of, with separators of any kind; 0 for none."""
+    for n, title in enumerate(reversed(path), 1):
         if not text.endswith(title):
             text = text.rstrip(_BETWEEN)
             if not text.endswith(title):
-                return False
+                return 0
         text = text[: len(text) - len(title)]
         if not text.strip(_BETWEEN):
-            return True
-    return False
+            return n
+    return 0
 
 
 @dataclass(slots=True)
@@ -86,11 +91,12 @@ class Places:
             node = _below(node, step)
             if isinstance(node, dict):
                 nested = (below for below in node.values() if isinstance(below, dict))
-                ids = [text for one in (node, *nested) for text in _direct(one) if self._is_id(text)]
+                ids = [text for one in (node, *nested) for text in _direct(one) if self.is_id(text)]
                 found = tuple(ids[:1]) or found
         return found
 
-    def _is_id(self, text: str) -> bool:
+    def is_id(self, text: str) -> bool:
+        """Whether a source knows a folder by this text, and it is no name."""
         return text in self.by_alias and not any(spells(text, self.paths[one]) for one in self.by_alias[text])
 
 

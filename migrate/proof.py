@@ -205,9 +205,13 @@ class _Judge:
         short: dict[str, int],
         folders: tuple[str, ...],
     ) -> list[Finding]:
-        """Name what neither the item nor its folders hold; a folder makes up for one mention of itself."""
+        """Name what neither the item nor its folders hold; a folder makes up for one mention of its name."""
         where = [self.places.texts.get(folder, _NOWHERE) for folder in folders]
-        lost = {text for text, n in short.items() if sum(text in texts for texts in where) < n}
+        lost = set()
+        for text, n in short.items():
+            known = sum(text in texts for texts in where)
+            if not known or (known < n and not self.places.is_id(text)):
+                lost.add(text)
         self.names_folders = self.names_folders or len(lost) < len(short)
         elsewhere = _NOWHERE.union(*where)
         broken = {e for e in want.somewhere if not all(t in has or t in elsewhere for t in e)}

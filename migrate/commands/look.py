@@ -114,10 +114,16 @@ def _tell(session: Session, found: Verification, opened: Source) -> None:
     from migrate.report import Lines
 
     proof = found.proof
-    words = {"missing": "missing", "doubled": "doubled", "edited": "edited, old value kept", "trashed": "in the trash"}
+    words = {"edited": "edited, old value kept", "trashed": "in the trash", "misplaced": "in another folder"}
     known = Lines.shown_path(opened.adapter)
     rows = [
-        (words[f.kind], found.titles.get(f.item, ""), f.item[:8], f.place or "beside the items", known(f.path))
+        (
+            words.get(f.kind, f.kind),
+            found.titles.get(f.item, ""),
+            f.item[:8],
+            f.place or "beside the items",
+            known(f.path),
+        )
         for f in proof.findings
     ]
     session.table(("state", "item", "id", "record", "value"), rows[:200])
