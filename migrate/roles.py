@@ -57,12 +57,15 @@ def _member(kind: type[Any], name: str, *, hidden: bool = False, is_month: bool 
     """Return the column of a member of a card, a name or an address."""
 
     def read(draft: Draft, _: str, cell: str) -> bool:
-        month = packed.month_of(cell) if is_month else None
+        month = packed.month_of(cell) or (cell if _MONTH.fullmatch(cell) else None) if is_month else None
         made = concealed(cell) if hidden else Field(value=month or cell, field_type="year-month" if month else "string")
         draft.members.setdefault(kind, {})[name] = made
         return True
 
     return Column(read, lambda leaving: leaving.member(kind, name), changed(packed.card_month) if is_month else None)
+
+
+_MONTH = re.compile(r"\d{4}-\d\d")
 
 
 def _nothing(_: Leaving) -> str:
@@ -104,8 +107,8 @@ COLUMNS: dict[str, Column] = {
 ROLES = (*COLUMNS, "drop")
 
 _SYNONYMS = {
-    "title": "title name label account accountname site sitename entryname displayname nickname titel bezeichnung nom"
-    " titre nombre titulo service",
+    "title": "title name label entry entryname account accountname site sitename displayname nickname titel"
+    " bezeichnung nom titre nombre titulo service",
     "username": "username user login loginname userid loginusername usuario utilisateur identifiant benutzername"
     " benutzer email emailaddress mail",
     "password": "password pass pwd passwd passwort kennwort contrasena motdepasse senha loginpassword secret"
@@ -139,7 +142,7 @@ _ROLE_OF = {word: role for role, words in _SYNONYMS.items() for word in words.sp
 
 def role_of(name: str) -> str | None:
     """Return the role that a column's name speaks of; None for a name nobody knows."""
-    return _ROLE_OF.get(re.sub(r"[\W_]", "", name.casefold()))
+    return _ROLE_OF.get(re.sub(r"\(\d+\)$|[\W_]", "", name.casefold()))
 
 
 def suggestions(header: Sequence[str], contents: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -21,7 +21,7 @@ from migrate.source import Source
 from migrate.tables import table_of
 
 SIGNATURE = Signature(
-    product="Any table (CSV)",
+    product="mapped table",
     suffix=".csv",
     kind="csv",
     export_steps="say what each column is: --map COLUMN=ROLE; keyferry inspect shows the columns",
