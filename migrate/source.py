@@ -130,10 +130,14 @@ class Source:
         return made
 
     def identify(self, kind: str, name: str) -> str:
-        """Return an id for a thing of this source: the same for the same name, unrelated to its content."""
+        """Return an id for a thing of this source: the same for the same name, unrelated to its content.
+
+        It never begins with a dash: a command line would take it for an option.
+        """
         mac = self._mac.copy()
         mac.update(f"{kind}\0{name}".encode("utf-8", "surrogatepass"))
-        return b2a_base64(mac.digest(), newline=False)[:-2].translate(_URL_SAFE).decode()
+        made = b2a_base64(mac.digest(), newline=False)[:-2].translate(_URL_SAFE).decode()
+        return f"_{made[1:]}" if made[0] == "-" else made
 
     def json(self, data: bytes | None = None, name: str = "") -> tuple[Any, Iterator[Record]]:
         """Return the frame and the records of a JSON export; unreadable records go to quarantine on the way."""
