@@ -26,7 +26,7 @@ class Read:
     source: Source
     items: list[Item] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)  # record -> position in items
-    extras: dict[str, Any] = field(default_factory=dict)
+    extras: dict[str, dict[str, Any]] = field(default_factory=dict)  # by format
 
 
 def read(source: Source, advance: Callable[[int], None] = lambda _: None) -> Read:
@@ -42,7 +42,7 @@ def read(source: Source, advance: Callable[[int], None] = lambda _: None) -> Rea
             if item is not None:
                 got.places[record.place] = len(got.items)
                 got.items.append(item)
-        got.extras = parsed.extras
+        got.extras = {source.format: parsed.extras, **parsed.others}
         moving.check(_proof(got), source.ledger)
     return got
 
@@ -71,7 +71,7 @@ def outgoing_of(got: Read, target: Adapter, options: dict[str, Any]) -> Outgoing
         format=target.name,
         collections=got.source.folders.all(),
         items=got.items,
-        extras={got.source.format: got.extras},
+        extras=got.extras,
         document=_documents(got.source),
         options=options,
     )

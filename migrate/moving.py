@@ -157,9 +157,10 @@ class _Mover:
         for name, member in self.source.documents.items():
             if not self.store.has_document(name):
                 self.store.put_document(self.source.archive.read(member))
-        if parsed.extras:
-            before = self.store.extras().get(self.source.format, {})
-            self.store.set_extras(self.source.format, {**before, **parsed.extras})
+        for format, extras in {self.source.format: parsed.extras, **parsed.others}.items():
+            if extras:
+                before = self.store.extras().get(format, {})
+                self.store.set_extras(format, {**before, **extras})
         self.store.add_arrivals(self.run, ((place, item, mark) for place, (item, mark) in self.ties.items()))
         for one in self.source.ledger.quarantine:
             self.aside.add(one.place)
@@ -225,7 +226,8 @@ def _proof(store: Store, source: Source, ties: Ties, aside: set[str], advance: A
         rows = store.rows_of([own_id for own_id, _ in known.values()])
         return {place: _tie(store, own_id, rows.get(own_id), mark) for place, (own_id, mark) in known.items()}
 
-    extras = store.extras().get(source.format, {})
+    said = store.extras()
+    extras = said if source.adapter is not None and source.adapter.carries_extras else said.get(source.format, {})
     return proof_of(source, Became(store.collections(), extras, store.document, tied, aside), advance)
 
 

@@ -37,7 +37,7 @@ def load(
     source = catalog.open_source(Path(name), format=format, data=data, key=key, options=dict(options or {}))
     parsed = catalog.parse(source)
     items = tuple(item for _, item in items_of(source, parsed) if item is not None)
-    extras = {source.format: parsed.extras} if parsed.extras else {}
+    extras = {name: one for name, one in {source.format: parsed.extras, **parsed.others}.items() if one}
     return Loaded(items, source.folders.all(), extras, source.ledger, source)
 
 
