@@ -245,7 +245,10 @@ def _painted(text: str, colour: str) -> str:
 
 def _asked(prompt: str) -> str | None:
     _write(sys.stderr, prompt)
-    return _line()
+    line = _line()
+    if not _is_terminal(sys.stdin):
+        _write(sys.stderr, "\n")  # a person's answer ends the line, one from a pipe is not seen
+    return line
 
 
 def _line() -> str | None:

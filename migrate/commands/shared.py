@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrate.source import Source
     from vault.store import Store
 
-PATH = click.Path(path_type=Path, allow_dash=True)
+PATH = click.Path(path_type=Path, allow_dash=True, readable=False)  # what cannot be read is told as every other file
 LOSSES = 3
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -142,7 +142,7 @@ def test_questions_stay_off_standard_output(
     typed(monkeypatch, b"y\nAnn\n")
     session().confirm("Delete it?")
     session().ask("Name")
-    assert capsys.readouterr() == ("", "Delete it? [y/N] Name: ")
+    assert capsys.readouterr() == ("", "Delete it? [y/N] \nName: \n")
 
 
 def test_answers_are_read_one_line_each_and_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
