@@ -26,7 +26,8 @@ def parse(text: str) -> Totp:
         token = read(text)
     except (ValueError, OverflowError):
         raise ValueError("not a one-time code secret or otpauth address") from None
-    return token if text == _bare(token) else replace(token, source=Secret(text))
+    is_bare = text == token.secret.reveal() and text == _bare(token)
+    return token if is_bare else replace(token, source=Secret(text))
 
 
 def text_of(totp: Totp) -> str:

@@ -46,6 +46,7 @@ _GLUED = re.compile(r"(secret|algorithm|digits|period|counter)=")
 ENTITY = re.compile(r"&(amp|lt|gt|quot|#39);")
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "#39": "'"}
 _NUMBER = re.compile(r"(\d{1,20})(?:\.0*)?", re.ASCII)
+_AS_WE_WRITE_IT = re.compile(r"(?:[A-Z2-7]{8})+")
 _NO_NUMBER = frozenset({"", "null", "none", "undefined", "nan"})
 NOT_STEAM = "decimal"  # our own ``encoder``: five plain digits although the issuer is Steam
 
@@ -197,6 +198,8 @@ def _takes_steam(kind: str, unknown: dict[str, str], issuer: str | None, digits:
 
 def _secret(text: str, kind: str) -> Secret:
     if kind != "motp":
+        if _AS_WE_WRITE_IT.fullmatch(text):
+            return Secret(text)
         return Secret(encode_secret(decode_secret(text)))
     key = bytes.fromhex(re.sub(r"[\s-]", "", text))
     if not key:
@@ -224,21 +227,25 @@ def _algorithm(text: str) -> str:
 
 def _pin(text: str) -> Secret | None:
     """Return a PIN written as base32 (Aegis) or as it is."""
+    if not text:
+        return None
     try:
         pin = "" if text.isdecimal() else decode_secret(text).decode("utf-8", "surrogatepass")
     except ValueError:
         pin = ""
     if pin and encode_secret(pin.encode("utf-8", "surrogatepass")) == text:
         text = pin
-    return Secret(text) if text else None
+    return Secret(text)
 
 
 def _unescaped(text: str) -> str:
     """Return a label without the HTML escapes that Bitwarden Authenticator puts in."""
-    return ENTITY.sub(lambda found: _ENTITIES[found[1]], text)
+    return ENTITY.sub(lambda found: _ENTITIES[found[1]], text) if "&" in text else text
 
 
 def _unquote(text: str) -> str:
+    if "%" not in text:
+        return text
     try:
         return unquote(text, errors="surrogatepass")
     except UnicodeDecodeError:
