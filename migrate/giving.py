@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from vault.canonical import encode
 from vault.model import Collection, Field, Item, Part, Totp, concealed, paths_of
 from vault.secret import Secret
 
@@ -143,9 +144,12 @@ def as_fields(offer: Offer, title: str = "") -> Iterator[Field]:
         elif isinstance(value, tuple) and value and all(isinstance(one, str) for one in value):
             offer.skip(name)
             yield from (Field(value=one, label=label) for one in value)
-        elif value is True:
+        elif isinstance(value, bool):
             offer.skip(name)
-            yield Field(value="true", field_type="boolean", label=label)
+            yield Field(value="true" if value else "false", field_type="boolean", label=label)
+        elif isinstance(value, dict) and name != "extra":
+            offer.skip(name)
+            yield concealed(encode(value).decode(), label=label)
 
 
 def _words(name: str) -> str:

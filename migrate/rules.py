@@ -101,7 +101,7 @@ def uuid_base64url(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     if value.startswith("b64.") and re.fullmatch(r"[A-Za-z0-9_-]+", value[4:]):
         return (value[4:],)
-    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value):
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
         return None
     return (base64.urlsafe_b64encode(uuid.UUID(value).bytes).rstrip(b"=").decode(),)
 
@@ -129,4 +129,5 @@ def address_lines(_: Any, address: Mapping[str, Any]) -> tuple[str, ...] | None:
     lines = [address.get(f"address{n}") for n in (1, 2, 3)]
     if any(line is not None and not isinstance(line, str) for line in lines):
         return None
-    return ("\n".join(line or "" for line in lines).rstrip("\n"),)
+    together = "\n".join(line or "" for line in lines).rstrip("\n")
+    return (together,) if together or not any(lines) else None

@@ -133,7 +133,7 @@ def forget_empty(part: dict[str, Any], *keys: str) -> None:
 Members = Mapping[str, tuple[str, str]]  # model member -> (source key, CXF field type)
 
 
-def fields(part: dict[str, Any], members: Members) -> dict[str, Field | None]:
+def fields(part: dict[str, Any], members: Members) -> dict[str, Any]:
     """Pop a text for each member of the model into a field of its type."""
     return {
         ours: hidden(part, key) if kind == CONCEALED else field(part, key, kind)
