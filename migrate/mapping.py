@@ -10,12 +10,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from migrate.recognised import is_row
-from migrate.roles import MANY, OF_LOGINS, ROLES, SECRET, suggestions
+from migrate.roles import MANY, OF_LOGINS, ROLES, SECRET, role_of, suggestions
 from migrate.tables import Table, read_table
 from vault.errors import UndecidedColumns, UnknownFormat, UsageError
 
@@ -84,13 +85,11 @@ def save_profiles(path: Path, profiles: Mapping[str, Mapping[str, str]]) -> None
 def check(header: Sequence[str], mapping: Mapping[str, str], filled: Iterable[str], name: str) -> None:
     """Refuse a table before it is read.
 
-    Raises ``UnknownFormat`` where the first line is no header, ``UndecidedColumns`` where a column has no role, or
+    Raises ``UnknownFormat`` where the first line may be no header, ``UndecidedColumns`` where a column has no role, or
     none with a filled secret is among them, ``UsageError`` where the roles do not fit the table.
     """
     missing = [column for column in mapping if column not in header]
     undecided = [column for column in header if column not in mapping]
-    if undecided and is_row(tuple(header)):
-        raise headerless(name)
     if undecided:
         raise undecided_columns(header, mapping, name)
     if missing:
@@ -112,16 +111,18 @@ def check(header: Sequence[str], mapping: Mapping[str, str], filled: Iterable[st
         )
 
 
-def headerless(name: str) -> UnknownFormat:
-    """Return the error for a table whose first line holds values, none of which it shows."""
-    return UnknownFormat(
-        f"{name} is a table without a header: its first line holds values",
-        hint="add a first line with the names of the columns, then say what each is with --map COLUMN=ROLE",
-    )
+def undecided_columns(header: Sequence[str], mapping: Mapping[str, str], name: str) -> UndecidedColumns | UnknownFormat:
+    """Return the error that lists what is undecided, with the command to type.
 
-
-def undecided_columns(header: Sequence[str], mapping: Mapping[str, str], name: str) -> UndecidedColumns:
-    """Return the error that lists what is undecided, with the command to type."""
+    Nothing of the first line is listed where it holds values, or may because hardly a name in it is known.
+    """
+    if is_row(tuple(header)):
+        return UnknownFormat(f"{name} is a table without a header: its first line holds values", hint=_ADD_HEADER)
+    if not is_known(header, mapping):
+        return UnknownFormat(
+            f"the first line of {name} is no header that is known, so it may hold values",
+            hint=f"if it is a header, say what each column is with --map COLUMN=ROLE; if not, {_ADD_HEADER}",
+        )
     open_ones = [column for column in header if column not in mapping]
     suggested = suggestions(header)
     words = " ".join(
@@ -133,13 +134,23 @@ def undecided_columns(header: Sequence[str], mapping: Mapping[str, str], name: s
     )
 
 
+_ADD_HEADER = "add a first line with the names of the columns, then say what each is with --map COLUMN=ROLE"
+
+
+def is_known(header: Sequence[str], mapping: Mapping[str, str]) -> bool:
+    """Whether a first line is surely a header: the user spelled one of its names, or two are known.
+
+    One is not enough: the first item of a table without a header may be called Mail.
+    """
+    return any(column in mapping for column in header) or sum(role_of(column) is not None for column in header) > 1
+
+
 def _names(columns: Sequence[str]) -> str:
     shown = ", ".join(f"{column[:40]}" for column in columns[:20])
     return f"{shown} and {len(columns) - 20} more" if len(columns) > 20 else shown
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnFacts:
+class ColumnFacts(msgspec.Struct, frozen=True):
     """What can be said of a column without showing a value."""
 
     name: str
@@ -149,8 +160,7 @@ class ColumnFacts:
     role: str  # suggested
 
 
-@dataclass(frozen=True, slots=True)
-class TableFacts:
+class TableFacts(msgspec.Struct, frozen=True):
     """What can be said of a table without showing a value."""
 
     rows: int
@@ -212,7 +222,7 @@ def _masked(cells: Any, role: str) -> str:
 def show(session: Session, data: bytes, name: str, encoding: str | None = None) -> bool:
     """Show the columns of a table; False, and nothing shown, where the first line is no header."""
     table = read_table(data, name, encoding=encoding)
-    if is_row(tuple(table.header)):
+    if is_row(tuple(table.header)) or not is_known(table.header, {}):
         return False
     facts = describe(table)
     session.say(f"{name} is a table of no known product: {facts.rows:,} rows, {len(facts.columns)} columns")

@@ -8,9 +8,10 @@ comes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from vault.errors import KeyferryError, UnknownFormat, UnsafeExport
 
@@ -39,8 +40,7 @@ _SHEET = "save it as CSV in UTF-8, then say what each column is with --map COLUM
 _1PUX = "1Password 8 writes a .1pux file, which holds far more: File > Export > all items, format 1PUX"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """How one kind of file looks; all tests given must hold."""
 
     what: str  # "looks like ..."
@@ -219,7 +219,9 @@ def looks_like(seen: Glimpse, name: str) -> KeyferryError:
     if seen.broken is not None:
         return seen.broken
     if seen.kind == "csv":
-        return _table(seen, name)
+        from migrate.mapping import undecided_columns
+
+        return undecided_columns(seen.header, {}, name)
     if seen.kind in _KINDS:
         return UnknownFormat(f"{name} is {_KINDS[seen.kind]}, but of no product known here", hint=_LIST)
     return UnknownFormat(f"{name} is of no known format", hint=_LIST)
@@ -240,14 +242,6 @@ def fits(look: Look, seen: Glimpse) -> bool:
         and not look.no_keys & seen.keys
         and look.record <= (seen.record or frozenset())
     )
-
-
-def _table(seen: Glimpse, name: str) -> KeyferryError:
-    from migrate import mapping
-
-    if is_row(seen.header):
-        return mapping.headerless(name)
-    return mapping.undecided_columns(seen.header, {}, name)
 
 
 def is_row(header: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from migrate import catalog
 from migrate.recognised import LOOKS
-from vault.errors import DamagedExport, KeyferryError, UnknownFormat, UnsafeExport
+from vault.errors import DamagedExport, KeyferryError, UndecidedColumns, UnknownFormat, UnsafeExport
 
 
 def packed(*members: str) -> bytes:
@@ -118,13 +118,13 @@ def test_no_look_hides_a_format_that_can_be_read() -> None:
         (packed("readme.txt"), "ZIP file, but of no product"),
         (b"hello", "plain text, but of no product"),
         (b"[connection]\nid=x\npsk=y\n", "plain text, but of no product"),
-        (b"a,b\n1,2\n", "2 columns that no known product writes"),
+        (b"Konto,Adresse,Kennwort\n1,2,3\n", "columns without a decision: Konto, Adresse, Kennwort"),
         (bytes(range(32)) * 20, "no known format"),
     ],
 )
 def test_what_nobody_knows_is_told_by_its_kind(data: bytes, words: str) -> None:
     error = said(data)
-    assert isinstance(error, UnknownFormat)
+    assert isinstance(error, UnknownFormat | UndecidedColumns)
     assert words in error.message
 
 
@@ -140,6 +140,14 @@ def test_a_table_without_a_header_is_told_and_not_shown(row: bytes) -> None:
     error = said(row + row)
     assert "without a header" in error.message
     assert "hunter2" not in error.message + error.hint and "4711" not in error.message + error.hint
+
+
+@pytest.mark.parametrize("row", [b"My bank,ada,hunter2\n", b"Mail,ada,hunter2\n", b"hunter2;ada\n"])
+def test_a_first_line_that_may_hold_values_is_not_shown(row: bytes) -> None:
+    error = said(row + row)
+    assert isinstance(error, UnknownFormat)
+    assert "may hold values" in error.message and "--map COLUMN=ROLE" in error.hint
+    assert "hunter2" not in error.message + error.hint
 
 
 def test_entities_in_xml_are_refused_unread() -> None:
