@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from vault import otp
 from vault.canonical import many
 from vault.errors import UndeclaredLoss
 from vault.model import BasicAuth, CustomFields, Field, Item, Note, Totp
+
+_RESPELT = frozenset({"date", "year-month"})  # each product spells them in its own way
 
 
 def check_written(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable[Loss]) -> None:
@@ -76,7 +79,7 @@ def _important(item: Item) -> Iterator[str]:
             members = (getattr(credential, name) for name in credential.__struct_fields__)
             found = [member for member in members if isinstance(member, Field) and member.is_concealed]
         for field in found:
-            if field is not None and (text := field.text):
+            if field is not None and field.field_type not in _RESPELT and (text := field.text):
                 yield text
 
 
@@ -117,6 +120,7 @@ def _texts(data: bytes) -> Iterator[str]:
         yield from found
         return
     text = data.decode("utf-8")
+    csv.field_size_limit(sys.maxsize)
     for row in csv.reader(io.StringIO(text, newline="")):
         yield from row
     yield from text.splitlines()
