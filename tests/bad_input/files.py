@@ -13,7 +13,8 @@ from tests.bad_input.terminal import SECRET
 
 def login(title: str = "My bank", password: str = SECRET, **more: Any) -> dict[str, Any]:
     """Return a login as Bitwarden writes it."""
-    return {"type": 1, "name": title, "login": {"username": "ada@example.org", "password": password}, **more}
+    inside = {"uris": [{"match": None, "uri": "https://example.org"}], "username": "ada", "password": password}
+    return {"type": 1, "name": title, "login": inside, **more}
 
 
 def bitwarden(*items: Any, **beside: Any) -> bytes:
@@ -29,6 +30,34 @@ def household(count: int = 12) -> bytes:
 def chrome(*rows: str) -> bytes:
     """Return a table as Chrome writes it."""
     return "\n".join(["name,url,username,password,note", *rows, ""]).encode()
+
+
+def onepux(*items: Any, **members: bytes) -> bytes:
+    """Return a 1Password 8 export; one login if no items are given."""
+    vault = {"attrs": {"uuid": "v", "name": "Private", "type": "P"}, "items": list(items or [onepux_login()])}
+    account = {"attrs": {"accountName": "Ada", "uuid": "a"}, "vaults": [vault]}
+    attributes = {"version": 3, "description": "1Password Unencrypted Export", "createdAt": 1700000000}
+    data = {"export.attributes": attributes, "export.data": {"accounts": [account]}}
+    return packed({**{name: json.dumps(value).encode() for name, value in data.items()}, **members})
+
+
+def onepux_login(title: str = "My bank", password: str = SECRET, **more: Any) -> dict[str, Any]:
+    """Return a login as 1Password writes it."""
+    fields = [
+        {"name": "username", "value": "ada@example.org", "fieldType": "T", "designation": "username"},
+        {"name": "password", "value": password, "fieldType": "P", "designation": "password"},
+    ]
+    return {
+        "uuid": title,
+        "favIndex": 0,
+        "createdAt": 1700000000,
+        "updatedAt": 1700000000,
+        "state": "active",
+        "categoryUuid": "001",
+        "details": {"loginFields": fields, "notesPlain": "two\nlines", "sections": [], "passwordHistory": []},
+        "overview": {"title": title, "url": "https://example.org", "tags": []},
+        **more,
+    }
 
 
 def packed(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:

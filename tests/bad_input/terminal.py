@@ -99,9 +99,14 @@ class Home:
             runs = [(run.id, run.digest, run.undone_at, store.quarantined(run.id)) for run in store.runs()]
             return hashlib.sha256(canonical(store.vault()) + repr(runs).encode()).hexdigest()
 
+    def items(self) -> bytes:
+        """Return everything in the vault but which imports brought it."""
+        with open_vault(self.path, read_only=True) as store:
+            return canonical(store.vault())
+
     def files(self) -> set[str]:
-        """Return the names of the files in the folder."""
-        return {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+        """Return the names of the files in the folder; those that SQLite lays beside an open one left out."""
+        return {path.name for path in self.path.iterdir() if not path.name.endswith(("-wal", "-shm"))}
 
 
 def _bare_environment(home: Path) -> dict[str, str]:
