@@ -61,9 +61,9 @@ def join_uris(uris: Iterable[str]) -> str:
 
 
 @each
-def joined_uris(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Addresses joined with commas become several addresses."""
-    return split_uris(value) if isinstance(value, str) else None
+def joined_uris(value: Any, row: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Addresses joined with commas become several addresses; a note has none."""
+    return split_uris(value) if isinstance(value, str) and row.get("type") != "note" else None
 
 
 def split_list(cell: str) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ import html
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from migrate.decoding import decode
 from migrate.ledger import Quarantined
@@ -30,8 +31,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")  # not splitlines(): it 
 _RESUME_FROM = 3  # cells: in a narrower table too many lines of a text look like rows
 
 
-@dataclass(slots=True)
-class Line:
+class Line(msgspec.Struct):
     """One row as it stands in the file."""
 
     number: int  # physical line of its first character, from 1
@@ -40,8 +40,7 @@ class Line:
     error: str = ""
 
 
-@dataclass(slots=True)
-class Table:
+class Table(msgspec.Struct):
     """A file's header and its rows."""
 
     header: list[str]  # as written, outer spaces and an old BOM removed
@@ -191,8 +190,7 @@ def _no_objection(_: Mapping[str, str]) -> str:
     return ""
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(msgspec.Struct):
     """The data rows of a table as records: one dict of header and cell each, ragged and broken ones set aside.
 
     A column that ``options["map"]`` drops is left out and counted as dropped.
@@ -201,12 +199,12 @@ class Rows:
     source: Source
     table: Table
     least: int = 1  # cells a row must have; what is missing behind them counts as empty
-    rename: Mapping[str, str] = field(default_factory=dict)  # column of the file -> name by which it is known
+    rename: Mapping[str, str] = msgspec.field(default_factory=dict)  # column of the file -> name by which it is known
     check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
     ends_with_line: bool = False  # the product ends its last row, so that one without an end was cut off
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
     number: int = 0
-    short: list[int] = field(default_factory=list)
+    short: list[int] = msgspec.field(default_factory=list)
 
     def records(self) -> Iterator[Record]:
         """Yield a record for each row; a row that does not fit the header goes to quarantine, as it stands."""
@@ -244,7 +242,7 @@ class Rows:
 
     def _repeats_header(self, cells: list[str]) -> bool:
         header = self.table.header
-        return cells[-1] == header[-1] and [cell.strip().strip("\ufeff\u200b") for cell in cells] == header
+        return cells[-1].strip() == header[-1] and [cell.strip().strip("\ufeff\u200b") for cell in cells] == header
 
     def _is_complete(self, line: Line, header: list[str]) -> bool:
         """Whether the last row may be taken; one that can only be cut off is set aside here."""
