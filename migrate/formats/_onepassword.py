@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from migrate.containers import is_safe_name
 from vault import model
 from vault.model import CONCEALED
 
@@ -120,6 +121,15 @@ def member_of(document: str, name: str) -> str:
     return f"files/{document}__{name}"
 
 
+def safe_member_of(document: str, name: str) -> str:
+    """Return the member that we write an attachment to: one that stays in its folder on every system."""
+    member = member_of(document, name)
+    folder, _, last = member.partition("/")
+    if is_safe_name(member) and not any(mark in last for mark in "/\\:"):
+        return member
+    return f"{folder}/{''.join('_' if one in _UNSAFE or one < ' ' else one for one in last)}"
+
+
 def usual_place(kind: type[Any], code: str) -> tuple[str | None, bool]:
     """Return the section where the product puts a thing of this kind, and whether it comes first there."""
     if kind is model.SshKey:
@@ -181,6 +191,7 @@ TRAITS: dict[str, frozenset[str]] = {
 }
 DIGITS = "0123456789"  # the one clipboard filter seen, on card numbers
 MOST_FIELDS = 1000  # an index beyond is no index
+_UNSAFE = frozenset('/\\:*?"<>|')
 _FLAGS = ("guarded", "multiline", "dontGenerate")
 
 

@@ -177,6 +177,8 @@ class Sections:
     def _field(self, data: dict[str, Any], kind: str, details: dict[str, Any]) -> Field:
         value = data.get("value")
         found, type_, original = self._value(value, kind, details) if type(value) is dict else ("", "string", None)
+        if value and kind and kind not in value:
+            details["kind"] = kind  # what is left beside it may be of a kind too
         label, own = taking.optional(data, "title"), own_id(data)
         return field_of(found, type_, original, id=own, label=label, extra=self._left(data, details))
 
@@ -249,6 +251,7 @@ class Sections:
             "fingerprint": taking.optional(metadata, "fingerprint"),
             "key_type": text(metadata, "keyType"),
         }
+        taking.forget_empty(metadata, "privateKey", "publicKey", "fingerprint", "keyType")
         taking.keep(ssh, "metadata", metadata)
         taking.forget_empty(data["value"], "sshKey")
         return model.SshKey(extra=self._left(data, details), **members)
@@ -266,7 +269,8 @@ class Sections:
             return None
         self._name(data, details)
         label = taking.optional(data, "title")
-        target = self.record.source.identify("item", data["value"]["reference"])
+        details["reference"] = data["value"].pop("reference")
+        target = self.record.source.identify("item", details["reference"])
         return model.ItemReference(reference=target, label=label, extra=self._left(data, details))
 
 

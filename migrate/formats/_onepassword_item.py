@@ -59,8 +59,9 @@ _BRANDS = {
     "laser": "laser",
 }
 _STRUCTURE = frozenset(
-    {"fieldType", "designation", "state", "categoryUuid", "type", "mode", "decryptedSize", *op.TRAITS}
+    {"fieldType", "designation", "state", "categoryUuid", "type", "mode", "decryptedSize", "inputTraits", *op.TRAITS}
 )  # keys where an unknown word of the source stands instead of ours
+_OBJECTS = frozenset({"address", "sshKey", "file", "reference"})  # kinds that a field has only where it is empty
 _MONTH = re.compile(r"(?!0000)\d{4}-(0[1-9]|1[0-2])")
 _MILLIS_FROM = 100_000_000_000  # a larger number is read as milliseconds
 
@@ -146,16 +147,15 @@ class ItemWriter:
             made["overview"]["pgrng"] = details["pgrng"]
         inner = extra.pop("item", {}) if is_wrapped else extra
         inner = dict(inner)
-        if self.item.archived or self.item.trashed:
-            inner.pop("state", None)
+        if self.item.archived and inner.pop("state", None) is not None:
+            self.out.lose(self.item, "a state that was not understood, and was replaced")
         index = inner.get("favIndex")
         if type(index) is int and (index > 0) == self.item.favorite:
             made["favIndex"] = index
         if type(index) is int:
             del inner["favIndex"]
-        url = inner.get("overview", {}).get("url") if isinstance(inner.get("overview"), dict) else None
-        if isinstance(url, str) and url in [one.url for one in self.item.urls]:
-            made["overview"]["url"] = url
+        if isinstance(overview := inner.get("overview"), dict):
+            inner["overview"] = self._with_first(made["overview"], overview)
         self.merge(made, inner)
         if not is_wrapped:
             return made
@@ -166,6 +166,19 @@ class ItemWriter:
         self.merge(outer, extra)
         return outer
 
+    def _with_first(self, made: dict[str, Any], overview: dict[str, Any]) -> dict[str, Any]:
+        """Say which address comes first, if it was another than the first of the list and is still there."""
+        if "urls" in overview:  # which nobody understood: the one address stood beside it
+            for _ in made["urls"][1:]:
+                self.out.lose(self.item, "an address beside a list that was not understood")
+            made["urls"] = []
+        if "url" not in overview or not isinstance(overview["url"], str):
+            made["url"] = "" if "url" in overview else made["url"]
+            return overview
+        if overview["url"] in [one.url for one in self.item.urls]:
+            made["url"] = overview["url"]
+        return {key: value for key, value in overview.items() if key != "url"}
+
     def merge(self, made: dict[str, Any], extra: dict[str, Any]) -> None:
         """Put what no reader understood back in its place; what was set since stands, and the old is declared lost."""
         for key, value in extra.items():
@@ -174,7 +187,7 @@ class ItemWriter:
                 self.merge(mine, value)
             elif isinstance(mine, list) and mine and isinstance(value, list):
                 made[key] = [*mine, *value]
-            elif mine and mine is not True and mine != value and key not in _STRUCTURE:
+            elif _says(mine) and mine != value and key not in _STRUCTURE:
                 self.out.lose(self.item, "a value that was not understood, and was replaced")
             else:
                 made[key] = value
@@ -334,6 +347,8 @@ class ItemWriter:
         for rank, row in enumerate(op.MEMBERS.get(self.code, ())):
             found = self._first(row.of)
             one = getattr(found[0], row.member) if found is not None else None
+            if one is not None and one.original == op.OF_DETAILS:
+                continue
             if found is not None and one is not None and (made := self._member(one, row)) is not None:
                 found[1].skip(row.member)
                 place = self._placed(one.extra)
@@ -401,12 +416,13 @@ class ItemWriter:
         text: str = "",
         *,
         own: bool,
+        is_thing: bool = False,
         id_kind: str = "",
     ) -> dict[str, Any]:
         """Return a field's JSON: value, id, title, how it is shown, and what was not understood."""
         details, unknown = (op.kept(extra), op.raw(extra)) if own else ({}, {})
-        if "value" in unknown and not text and not isinstance(next(iter(value.values()), None), dict):
-            value = {}
+        if "value" in unknown and not text and "kind" not in details and not is_thing:
+            value = {}  # it was not understood
         made = {
             "title": "" if "title" in unknown else title or "",
             "id": "" if "id" in unknown else own_id or self._made(id_kind),
@@ -433,7 +449,9 @@ class ItemWriter:
     def _thing(self, one: Any, value: dict[str, Any], kind: str, title: str | None = None) -> dict[str, Any]:
         own_id = op.kept(one.extra).get("id") if self.own else None
         id_kind = "TOTP_" if kind == "totp" else ""
-        return self._shown(one.extra, value, own_id, title or rules.TITLES.get(kind), own=self.own, id_kind=id_kind)
+        return self._shown(
+            one.extra, value, own_id, title or rules.TITLES.get(kind), own=self.own, is_thing=True, id_kind=id_kind
+        )
 
     def _totp(self, one: model.Totp, left: Offer) -> dict[str, Any] | None:
         from vault import otp
@@ -457,7 +475,8 @@ class ItemWriter:
         street = one.street_address
         label, own_id = (street.label, street.id) if street is not None else (None, None)
         title = label if self.own and street is not None else label or "address"
-        return self._shown(one.extra, {"address": place}, own_id if self.own else None, title, own=self.own)
+        own_id = own_id if self.own else None
+        return self._shown(one.extra, {"address": place}, own_id, title, own=self.own, is_thing=True)
 
     def _key(self, one: model.SshKey, left: Offer) -> dict[str, Any]:
         private = left.text("private_key")
@@ -473,10 +492,9 @@ class ItemWriter:
 
     def _link(self, one: model.ItemReference, left: Offer) -> dict[str, Any]:
         left.left.clear()
-        unknown = op.raw(one.extra).get("value") if self.own else None
-        known = isinstance(unknown, dict) and "reference" in unknown
-        value = {} if known else {"reference": self.uuid_of(one.reference)}
-        return self._thing(one, value, "reference", one.label)
+        known = op.kept(one.extra).get("reference") if self.own else None
+        target = known if isinstance(known, str) else self.uuid_of(one.reference)
+        return self._thing(one, {"reference": target}, "reference", one.label)
 
     # -- attachments
 
@@ -527,6 +545,15 @@ _WRITERS: dict[type[Any], Callable[[ItemWriter, Any, Offer], dict[str, Any] | No
 }
 
 
+def _says(node: Any) -> bool:
+    """Whether there is any text or number in it."""
+    if isinstance(node, dict):
+        return any(map(_says, node.values()))
+    if isinstance(node, list):
+        return any(map(_says, node))
+    return bool(node) and node is not True
+
+
 def _number_or_text(text: str, details: dict[str, Any]) -> str | int:
     return int(text) if details.get("number") and re.fullmatch(r"-?\d{1,18}", text) else text
 
@@ -537,7 +564,7 @@ def _is_code(country: Field | None, own: bool) -> bool:
 
 def _kind(one: Field, own: bool) -> str:
     """Return the kind of value a field is written as."""
-    if own and one.original in rules.KINDS:
+    if own and one.original in rules.KINDS and not (one.original in _OBJECTS and one.text):
         return str(one.original)
     if one.field_type == CONCEALED:
         return "concealed"
@@ -558,8 +585,8 @@ def _content(one: Field, kind: str, details: dict[str, Any]) -> dict[str, Any]:
         return _as_kind(one, kind) or {kind: None if kind == "date" else 0}
     if kind == "email" and not details.get("plain"):
         return {kind: {"email_address": text, "provider": None}}
-    if kind in ("address", "sshKey", "file"):
-        return {kind: {}}
+    if kind in _OBJECTS:
+        return {kind: None}
     return {kind: _number_or_text(text, details)}
 
 

@@ -148,6 +148,12 @@ def field_title(title: Any, field: Mapping[str, Any]) -> tuple[str, ...] | None:
     return () if title == TITLES["sshKey"] and is_key(value) else None
 
 
+@rule
+def linked_item(_: Any, value: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The uuid of the item a link means."""
+    return () if is_link(value) else None
+
+
 def is_code(value: Any) -> bool:
     """Whether a field's value is a one-time code that can be read."""
     text = value.get("totp") if type(value) is dict and kind_in(value, KINDS) == "totp" else None

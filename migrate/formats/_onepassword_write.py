@@ -31,7 +31,8 @@ def render(out: Outgoing, file: BinaryIO) -> None:
         export.add(item)
     export.finish()
     with zipfile.ZipFile(file, "w") as archive:
-        _put(archive, "export.attributes", encode(export.attributes()))
+        if (attributes := export.attributes()) is not None:
+            _put(archive, "export.attributes", encode(attributes))
         _put(archive, "export.data", export.data())
         for name, own_hash in export.members.items():
             content = out.document(own_hash)
@@ -99,10 +100,10 @@ class _Export:
         document = one.id if own and one.id else made_uuid(one.integrity_hash or one.name)
         if not one.integrity_hash:
             return document
-        name = member or _safe(op.member_of(document, one.name), document)
+        name = member or op.safe_member_of(document, one.name)
         if self.members.get(name, one.integrity_hash) != one.integrity_hash:
             document = made_uuid(one.integrity_hash)
-            name = _safe(op.member_of(document, one.name), document)
+            name = op.safe_member_of(document, one.name)
         if self.out.document(one.integrity_hash) is None:
             self.out.lose(item, "attachment")
         else:
@@ -122,11 +123,10 @@ class _Export:
             if one.kind != "vault" and one.id not in self.used and one.id not in parents:
                 self.out.losses.append(Loss("", one.title, "empty folder"))
 
-    def attributes(self) -> dict[str, Any]:
-        """Return what the file says of itself: as it came, else made anew."""
-        found = next((about["attributes"] for about in self.own.values() if about.get("attributes")), None)
-        if found is not None:
-            return dict(found)
+    def attributes(self) -> dict[str, Any] | None:
+        """Return what the file says of itself: as it came (None if it did not), for other vaults made anew."""
+        if self.own:
+            return next((about["attributes"] for about in self.own.values() if "attributes" in about), None)
         when = stamp(self.newest)
         return {
             "version": _VERSION,
@@ -183,12 +183,3 @@ _MADE_ABOUT: dict[str, Any] = {"account": {"attrs": _MADE_ACCOUNT}, "vaults": {}
 
 def _with_items(vault: dict[str, Any], items: list[bytes]) -> bytes:
     return encode(vault)[:-1] + b',"items":[' + b",".join(items) + b"]}"
-
-
-def _safe(name: str, document: str) -> str:
-    """Return a member name that stays in its folder on every system."""
-    folder, slash, last = name.partition("/")
-    if is_safe_name(name) and not any(mark in last for mark in "/\\:"):
-        return name
-    cleaned = "".join("_" if one in '/\\:*?"<>|' or one < " " else one for one in last).replace("..", "_")
-    return f"{folder}{slash}{cleaned}"

@@ -49,6 +49,7 @@ _VALUE = {
     "address": {"country": changed(rules.upper_country)},
     "sshKey": {"privateKey": changed(rules.same_key)},
     "file": _FILE,
+    "reference": changed(rules.linked_item),
 }
 _FIELD = {
     "id": changed(rules.field_id),
@@ -80,7 +81,7 @@ _ITEM: dict[str, Any] = {
 }
 SHAPE = {**_ITEM, "item": _ITEM}  # early files wrap each item
 FRAME = {"accounts": {"*": {"vaults": {"*": {"attrs": {"type": codes("P", "E", "U")}}}}}}
-KEPT_RAW = frozenset({"ps", "pbe", "pgrng", "icons", "watchtowerExclusions", "htmlForm", "reference", "provider"})
+KEPT_RAW = frozenset({"ps", "pbe", "pgrng", "icons", "watchtowerExclusions", "htmlForm", "provider"})
 
 
 def parse(source: Source) -> Parsed:
@@ -321,9 +322,10 @@ class _Export:
         said = found.get("decryptedSize")
         if type(said) is int and (members.get("missing") or said == members["decrypted_size"]):
             members["decrypted_size"] = found.pop("decryptedSize")
-        elif said is not None:
+        elif said:
             self.source.ledger.warn("an attachment has another size than the file says")
-        taking.forget_empty(found, "decryptedSize")
+        if not said:
+            found.pop("decryptedSize", None)
         return {"id": document, "name": name, **members}
 
     def _bytes(self, member: str | None) -> dict[str, Any]:
@@ -343,10 +345,10 @@ class _Export:
         return self.hashes[member]
 
     def _member(self, document: str, name: str) -> str | None:
-        """Return the member with an attachment's bytes: of exactly its name, else of its id alone."""
-        exact = op.member_of(document, name)
-        if exact in self.names:
-            return exact
+        """Return the member with an attachment's bytes: of its name, else of its id alone."""
+        for member in (op.member_of(document, name), op.safe_member_of(document, name)):
+            if member in self.names:
+                return member
         if not self.by_id:
             self.by_id = {one.partition("__")[0]: one for one in reversed(self.source.archive.names)}
         return self.by_id.get(f"files/{document}")
