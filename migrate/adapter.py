@@ -8,8 +8,9 @@ They touch no file, print nothing and catch nothing they do not understand; the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+
+import msgspec
 
 from migrate.giving import Outgoing
 from migrate.listing import Listing
@@ -19,8 +20,7 @@ from migrate.source import Record, Source
 from vault.model import Item
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """How a file of this format is recognised and told about; all tests given must hold."""
 
     product: str
@@ -50,8 +50,7 @@ Parse = Callable[[Source], "Parsed"]
 Render = Callable[[Outgoing, BinaryIO], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
+class Adapter(msgspec.Struct, frozen=True):
     """One format: its signature, reader and writer, and the shape of its records for ledger and proof."""
 
     signature: Signature
@@ -59,9 +58,9 @@ class Adapter:
     render: Render | None = None
     records: Pattern = ("items", "*")  # JSON: where the records stand
     member: str = ""  # ZIP: the member that holds the records
-    shape: Shape = field(default_factory=dict)  # of one record
+    shape: Shape = msgspec.field(default_factory=dict)  # of one record
     shape_of: Callable[[dict[str, Any]], Shape] | None = None  # where the shape depends on the source's options
-    frame: Shape = field(default_factory=dict)  # of what stands around the records
+    frame: Shape = msgspec.field(default_factory=dict)  # of what stands around the records
     listing: Listing | None = None  # where the frame says which records are in which folder
     carries_extras: bool = False  # whether its files also hold what other formats say beside their items
     attachments: str = ""  # ZIP: member of an object that has these keys, as "files/{documentId}__{fileName}"
@@ -74,8 +73,7 @@ class Adapter:
         return self.signature.product
 
 
-@dataclass(slots=True)
-class Parsed:
+class Parsed(msgspec.Struct):
     """What a parser gives: the stream of records and how one becomes an item.
 
     ``read`` returns None for a record that is no item (a folder marker). It may raise: that record alone goes to
@@ -84,5 +82,7 @@ class Parsed:
 
     records: Iterator[Record]
     read: Callable[[Record], Item | None]
-    extras: dict[str, Any] = field(default_factory=dict)  # what the format says beside its items
-    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # what other formats said, where a file carries it
+    extras: dict[str, Any] = msgspec.field(default_factory=dict)  # what the format says beside its items
+    others: dict[str, dict[str, Any]] = msgspec.field(
+        default_factory=dict
+    )  # what other formats said, where a file carries it

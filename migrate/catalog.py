@@ -10,19 +10,20 @@ import os
 import pkgutil
 import re
 import stat
-from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 import migrate.formats
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.containers import Archive
 from migrate.decoding import is_text, utf8
-from migrate.records import damage, mask_surrogates
+from migrate.masking import views
+from migrate.records import damage
 from migrate.source import Source
 from vault.errors import (
     AmbiguousFormat,
@@ -67,20 +68,19 @@ def adapters() -> list[Adapter]:
     return [adapter(name) for name in names()]
 
 
-@dataclass(slots=True)
-class Glimpse:
+class Glimpse(msgspec.Struct):
     """What can be told of a file without knowing its product."""
 
     kind: str  # json, csv, zip, xml, text, binary
     keys: frozenset[str] = frozenset()
     record: frozenset[str] | None = None
-    values: dict[str, Any] = field(default_factory=dict)  # JSON: short top-level values
+    values: dict[str, Any] = msgspec.field(default_factory=dict)  # JSON: short top-level values
     header: tuple[str, ...] = ()
     members: frozenset[str] = frozenset()
     first_line: str = ""
     start: bytes = b""  # the first 64 KiB, texts as UTF-8
     archive: Archive | None = None
-    broken: DamagedExport | None = None  # JSON: why it is none
+    broken: DamagedExport | None = None  # JSON: why it is none, or one of its records
 
 
 def read_file(path: Path) -> bytes:
@@ -160,24 +160,24 @@ def _is_address(first: str) -> bool:
 
 
 def _json_glimpse(text: bytes, name: str) -> Glimpse:
-    top = _top_level(text)
+    top, is_whole = _top_level(text)
+    broken = None if is_whole else damage(text, name)
     if top is None:
-        broken = damage(text, name)
         return Glimpse("json", broken=broken, record=None if broken else _first_object(text))
     short = {k: bytes(v)[:64].decode("utf-8", "replace") for k, v in top.items() if len(bytes(v)) <= 64}
     rows = next((bytes(top[k]) for k in ("items", "records", "accounts") if k in top), b"")
-    return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short)
+    return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short, broken=broken)
 
 
-def _top_level(text: bytes) -> dict[str, msgspec.Raw] | None:
-    """Return the members of the outermost object; None where there is none."""
+def _top_level(text: bytes) -> tuple[dict[str, msgspec.Raw] | None, bool]:
+    """Return the members of the outermost object, None where there is none, and whether all inside is sound."""
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    for masked in (False, True):
+    for number, view in enumerate(views(text)):
         try:
-            return decoder.decode(mask_surrogates(text) if masked else text)
+            return decoder.decode(view), number < 2
         except (msgspec.DecodeError, RecursionError):
             continue
-    return None
+    return None, False
 
 
 def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:

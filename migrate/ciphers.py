@@ -14,8 +14,9 @@ import json
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from vault.errors import CannotOpen, DamagedExport, FormatError, PasswordNeeded, UndeclaredLoss, UnsafeExport
 
@@ -29,8 +30,7 @@ _BOUNDS = {  # key derivation -> key of the file -> least and most that Bitwarde
 _AGAIN = "export again; a file changed on the way cannot be opened"
 
 
-@dataclass(frozen=True, slots=True)
-class Cipher:
+class Cipher(msgspec.Struct, frozen=True):
     """One way in which a product encrypts a whole JSON export with a password."""
 
     product: str

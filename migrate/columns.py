@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+
+import msgspec
 
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.decoding import decode
@@ -19,7 +20,6 @@ from migrate.draft import Column, Draft, note
 from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
 from migrate.shape import Changed, Codes, count
-from migrate.smells import warn_of
 from migrate.source import Record, Source
 from migrate.tables import Check, Rows, is_escaped, table_of
 from vault.errors import WrongFormat
@@ -34,8 +34,7 @@ ToRow = Callable[[Leaving], Iterable[Row]]
 BesideRows = Callable[[Outgoing, set[str]], Iterable[tuple[int, Row]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """How a product writes its tables, and what it never writes."""
 
     quote_all: bool = False
@@ -50,8 +49,10 @@ class Dialect:
     check: Check = lambda _: ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+USUAL = Dialect()
+
+
+class Plan(msgspec.Struct, frozen=True):
     """A table format put together."""
 
     signature: Signature
@@ -62,10 +63,12 @@ class Plan:
     aliases: Mapping[str, str]
     header_for: Callable[[Outgoing], Sequence[str]]
     beside_rows: BesideRows
-    standards: Sequence[Sequence[str]] = field(default_factory=tuple)
+    standards: Sequence[Sequence[str]] = msgspec.field(default_factory=tuple)
 
     def parse(self, source: Source) -> Parsed:
         """Begin to read a source."""
+        from migrate.smells import warn_of
+
         text = decode(source.data, source.name, source.options.get("encoding"))
         note_escapes(source, text, decides=self.dialect.may_be_escaped)
         warn_of(source, text)
@@ -186,7 +189,7 @@ def table(
     signature: Signature,
     columns: Mapping[str, Column | None],
     *,
-    dialect: Dialect = Dialect(),
+    dialect: Dialect = USUAL,
     from_row: FromRow | None = None,
     to_row: ToRow | None = None,
     shape: Mapping[str, Codes | Changed] | None = None,

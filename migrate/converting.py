@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+
+import msgspec
 
 from migrate import catalog, moving
 from migrate.adapter import Adapter
@@ -19,14 +20,13 @@ from vault.errors import CannotWriteFormat
 from vault.model import Item
 
 
-@dataclass(slots=True)
-class Read:
+class Read(msgspec.Struct):
     """A source read into memory, and proven there."""
 
     source: Source
-    items: list[Item] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)  # record -> position in items
-    extras: dict[str, dict[str, Any]] = field(default_factory=dict)  # by format
+    items: list[Item] = msgspec.field(default_factory=list)
+    places: dict[str, int] = msgspec.field(default_factory=dict)  # record -> position in items
+    extras: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)  # by format
 
 
 def read(source: Source, advance: Callable[[int], None] = lambda _: None) -> Read:

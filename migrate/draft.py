@@ -6,8 +6,9 @@ A column reads its cell into the draft, and takes it back out of an item that is
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from migrate.leaving import UNREADABLE, Leaving
 from migrate.shape import Changed, Codes, codes
@@ -93,8 +94,7 @@ def code_of(record: Record, cell: str, label: str) -> Totp | CustomFields:
         return CustomFields(id=UNREADABLE, fields=(concealed(cell, label=label),))
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """What the cells of a column are.
 
     ``read`` puts a non-empty cell into the draft and says whether it understood it; ``write`` takes it from the item.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 from migrate.places import spelled
@@ -12,19 +10,18 @@ from vault.model import Collection, Item
 from vault.store import Store
 
 
-@dataclass(slots=True)
-class Folding:
+class Folding(msgspec.Struct):
     """The folders of one run."""
 
     store: Store
     source: Source
     into: tuple[str, ...] = ()
-    made: dict[str, str] = field(default_factory=dict)  # incoming id -> the vault's
-    taken: set[str] = field(default_factory=set)  # the vault's ids that incoming folders have already
-    incoming: dict[str, Collection] = field(default_factory=dict)
-    ours: dict[str, Collection] = field(default_factory=dict)
-    by_alias: dict[tuple[str, str], str] = field(default_factory=dict)
-    by_place: dict[tuple[str | None, str], list[str]] = field(default_factory=dict)
+    made: dict[str, str] = msgspec.field(default_factory=dict)  # incoming id -> the vault's
+    taken: set[str] = msgspec.field(default_factory=set)  # the vault's ids that incoming folders have already
+    incoming: dict[str, Collection] = msgspec.field(default_factory=dict)
+    ours: dict[str, Collection] = msgspec.field(default_factory=dict)
+    by_alias: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)
+    by_place: dict[tuple[str | None, str], list[str]] = msgspec.field(default_factory=dict)
     root: str | None = None
 
     def __post_init__(self) -> None:

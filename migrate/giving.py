@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,8 +17,7 @@ from vault.model import Collection, Field, Item, Part, Totp, concealed, paths_of
 from vault.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(msgspec.Struct, frozen=True):
     """One value a target cannot hold."""
 
     item: str  # id
@@ -79,18 +77,17 @@ def _made(f: Any) -> Any:
     return f.default_factory() if f.default_factory is not msgspec.NODEFAULT else None
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct):
     """A vault on its way out, and what its target could not hold."""
 
     format: str
     collections: tuple[Collection, ...] = ()
     items: Iterable[Item] = ()
-    extras: dict[str, dict[str, Any]] = field(default_factory=dict)  # by format
+    extras: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)  # by format
     document: Callable[[str], bytes | None] = lambda _: None  # bytes by hash
-    options: dict[str, Any] = field(default_factory=dict)
-    losses: list[Loss] = field(default_factory=list)
-    moved: Counter[str] = field(default_factory=Counter)  # member -> values written as custom fields instead
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    losses: list[Loss] = msgspec.field(default_factory=list)
+    moved: Counter[str] = msgspec.field(default_factory=Counter)  # member -> values written as custom fields instead
 
     def paths(self) -> dict[str, tuple[str, ...]]:
         """Return each collection's titles from the top, by id."""

@@ -35,6 +35,11 @@ def held(row: bytes) -> tuple[Counter[str], tuple[str, ...]]:
     return Counter(_texts(item, _STRUCTURE)), tuple(item.get("collections", ()))
 
 
+def texts_of(row: bytes) -> Counter[str]:
+    """Return every text an item's row holds, as often as it holds it."""
+    return held(row)[0]
+
+
 def values(row: bytes) -> Counter[str]:
     """Return the texts that can only be somebody's values: labels, names and derived numbers are left out."""
     return Counter(_texts(read_row(row), _ALL_BUT_NAMES))

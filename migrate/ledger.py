@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from migrate.shape import Shape, count
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(msgspec.Struct, frozen=True):
     """A record that could not be read, kept as its raw bytes."""
 
     place: str
@@ -27,8 +27,7 @@ class Quarantined:
     values: int = 1
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(msgspec.Struct):
     """Counts for the whole source and a line for each value that did not simply arrive."""
 
     shape: Shape
@@ -36,11 +35,15 @@ class Ledger:
     total: int = 0
     changed: int = 0
     structure: int = 0
-    elsewhere_lines: Counter[tuple[str, str]] = field(default_factory=Counter)  # (place, where) -> values
-    dropped_lines: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column or member, by whose choice)
-    changed_lines: Counter[str] = field(default_factory=Counter)  # rule -> values, for changes made by the reader
-    quarantine: list[Quarantined] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    elsewhere_lines: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (place, where) -> values
+    dropped_lines: Counter[tuple[str, str]] = msgspec.field(
+        default_factory=Counter
+    )  # (column or member, by whose choice)
+    changed_lines: Counter[str] = msgspec.field(
+        default_factory=Counter
+    )  # rule -> values, for changes made by the reader
+    quarantine: list[Quarantined] = msgspec.field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
 
     def record(self, data: Any) -> int:
         """Count a record before anybody takes from it; return how many values it has."""

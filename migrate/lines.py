@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # not splitlines(): it would also cut at characters that occur inside names
 _BETWEEN = re.compile(r"[ \t]*,[ \t]*(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One address: where it stands ("line 3", "line 3/2"), its text without outer spaces, its physical line."""
 
     place: str

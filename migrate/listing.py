@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+
+class Listing(msgspec.Struct, frozen=True):
     """Where the frame says which records are in which folder: names of keys."""
 
     folders: str  # of an object that also has the list of records: its outermost folders
@@ -20,19 +20,18 @@ class Listing:
     record: str  # of a record: its id
 
 
-Inside = Callable[[str, Any], Sequence[str]]  # (place, record) -> titles of folders
+Path = tuple[str, ...]
+Inside = Callable[[str, Any], Sequence[Path]]  # (place, record) -> folders, as titles from the top
 
 
-def listed(frame: Any, listing: Listing | None) -> Inside:
-    """Return a function giving the titles of all folders, from the top, whose lists in the frame have a record."""
-    if listing is None:
-        return lambda _place, _data: ()
-    found: dict[tuple[str, str], list[str]] = {}
+def listed(frame: Any, listing: Listing) -> Inside:
+    """Return a function giving the folders whose lists in the frame have a record; one without title is left out."""
+    found: dict[tuple[str, str], list[Path]] = {}
     for where, folder in _outermost(frame, listing, ""):
         for path, own_id in _members(folder, listing):
-            found.setdefault((where, own_id), []).extend(path)
+            found.setdefault((where, own_id), []).append(path)
 
-    def inside(place: str, data: Any) -> Sequence[str]:
+    def inside(place: str, data: Any) -> Sequence[Path]:
         own_id = data.get(listing.record)
         where = "/".join(place.split("/")[:-2])
         return found.get((where, own_id), ()) if isinstance(own_id, str) else ()
@@ -40,9 +39,9 @@ def listed(frame: Any, listing: Listing | None) -> Inside:
     return inside
 
 
-def _members(folder: Any, listing: Listing) -> Iterator[tuple[tuple[str, ...], str]]:
+def _members(folder: Any, listing: Listing) -> Iterator[tuple[Path, str]]:
     """Yield the path of titles and the id of each record that a folder or one below it lists."""
-    waiting: list[tuple[Any, tuple[str, ...]]] = [(folder, ())]
+    waiting: list[tuple[Any, Path]] = [(folder, ())]
     while waiting:
         one, above = waiting.pop()
         if not isinstance(one, dict):

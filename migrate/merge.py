@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -47,8 +46,7 @@ def without_prints(mark: str) -> str:
     return SHARED if SHARED in mark else GROWN if GROWN in mark else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What becomes of one incoming item: ``item`` is to be written, or None; ``id`` is the item it is tied to."""
 
     kind: str
@@ -60,16 +58,15 @@ class Verdict:
 Near = tuple[str, str, str]  # title, user name, first address
 
 
-@dataclass(slots=True)
-class Known:
+class Known(msgspec.Struct):
     """What the vault held before the run, found by content, source id or likeness; each item is claimed once."""
 
     store: Store
-    by_content: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    by_source: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
-    by_near: dict[Near, list[str]] = field(default_factory=lambda: defaultdict(list))
-    untouched: set[str] = field(default_factory=set)  # as they arrived
-    claimed: set[str] = field(default_factory=set)
+    by_content: dict[str, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    by_source: dict[tuple[str, str], list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    by_near: dict[Near, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    untouched: set[str] = msgspec.field(default_factory=set)  # as they arrived
+    claimed: set[str] = msgspec.field(default_factory=set)
 
     @classmethod
     def of(cls, store: Store) -> Known:

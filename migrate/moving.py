@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,18 +28,17 @@ from vault.store import Run, Store
 from vault.views import display_title
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What a migration did, or would do."""
 
     run: str
     format: str
     ledger: Ledger
-    items: Counter[str] = field(default_factory=Counter)  # verdict -> items
-    kinds: Counter[str] = field(default_factory=Counter)  # login, card, ... -> items
-    titles: list[tuple[str, str]] = field(default_factory=list)  # (place, title), for a report that names them
-    conflicts: list[tuple[str, str]] = field(default_factory=list)  # (new item, the one it differs from)
-    proof: Proof = field(default_factory=Proof)
+    items: Counter[str] = msgspec.field(default_factory=Counter)  # verdict -> items
+    kinds: Counter[str] = msgspec.field(default_factory=Counter)  # login, card, ... -> items
+    titles: list[tuple[str, str]] = msgspec.field(default_factory=list)  # (place, title), for a report that names them
+    conflicts: list[tuple[str, str]] = msgspec.field(default_factory=list)  # (new item, the one it differs from)
+    proof: Proof = msgspec.field(default_factory=Proof)
     with_titles: bool = False
 
     def summary(self) -> dict[str, Any]:
@@ -83,6 +81,7 @@ def migrate(
     ``UndeclaredLoss`` where the proof fails; then, and after any other error, the vault is as it was.
     """
     outcome = Outcome(run, source.format, source.ledger, with_titles=with_titles)
+    source.options |= {"into": list(into)} if into else {}  # a later proof must know it
     digest = hashlib.sha256(source.original).hexdigest()
     try:
         with many(), store.transaction():
@@ -130,8 +129,7 @@ def _depth(path: str) -> str:
     return f"a value {path.count('.') + path.count('[') + 1} levels deep"
 
 
-@dataclass(slots=True)
-class _Mover:
+class _Mover(msgspec.Struct):
     """One run while it writes."""
 
     store: Store
@@ -141,11 +139,11 @@ class _Mover:
     now: Instant
     into: tuple[str, ...]
     advance: Advance
-    ties: Ties = field(default_factory=dict)
-    aside: set[str] = field(default_factory=set)
-    renamed: dict[str, str] = field(default_factory=dict)  # incoming item id -> the id it has in the vault
-    linking: list[str] = field(default_factory=list)  # items that refer to others
-    written: set[str] = field(default_factory=set)
+    ties: Ties = msgspec.field(default_factory=dict)
+    aside: set[str] = msgspec.field(default_factory=set)
+    renamed: dict[str, str] = msgspec.field(default_factory=dict)  # incoming item id -> the id it has in the vault
+    linking: list[str] = msgspec.field(default_factory=list)  # items that refer to others
+    written: set[str] = msgspec.field(default_factory=set)
 
     def move(self, parsed: Parsed) -> None:
         """Write items, folders, documents, extras, arrivals and quarantine."""
@@ -248,13 +246,12 @@ def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
     return Tie(own_id, row, may_hold_more=bool(more), is_shared=shared)
 
 
-@dataclass(slots=True)
-class Verification:
+class Verification(msgspec.Struct):
     """The proof again, some time after the run."""
 
     run: Run
     proof: Proof
-    titles: dict[str, str] = field(default_factory=dict)  # item -> title
+    titles: dict[str, str] = msgspec.field(default_factory=dict)  # item -> title
 
     @property
     def missing(self) -> list[Finding]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from migrate.holding import collect
 from vault.model import Collection, paths_of
 
+_NOTHING: frozenset[str] = frozenset()
 _BETWEEN = " /\\>:|,.\t"  # what products put between the names of a path
 
 
@@ -32,25 +32,28 @@ def spelled(text: str, path: tuple[str, ...]) -> int:
     return 0
 
 
-@dataclass(slots=True)
-class Places:
+class Places(msgspec.Struct):
     """What the vault says about folders, all texts of each by id, and what a format said beside its items.
 
     What a source calls a folder (its ``aliases``) counts only while the folder's titles say so, be it by one of these
     names or by the words that stand beside its id in the source. Else two folders could swap titles unnoticed.
     """
 
-    texts: dict[str, frozenset[str]] = field(default_factory=dict)
+    texts: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    names: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)  # by which a record may say it is in it
+    root: tuple[str, ...] = ()  # the folder below which a person put the whole source
     beside: frozenset[str] = frozenset()
-    paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    by_alias: dict[str, list[str]] = field(default_factory=dict)
-    spoken_of: set[str] = field(default_factory=set)  # collections some source knows
+    paths: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    by_alias: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    spoken_of: set[str] = msgspec.field(default_factory=set)  # collections some source knows
     everywhere: frozenset[str] = frozenset()  # the texts of all folders
 
     @classmethod
-    def of(cls, collections: tuple[Collection, ...], extras: Any = None, frame: Any = None) -> Places:
+    def of(
+        cls, collections: tuple[Collection, ...], extras: Any = None, frame: Any = None, root: Sequence[str] = ()
+    ) -> Places:
         """Collect titles, full paths and times, and the names a source has for them; ``frame`` is its own list."""
-        made = cls(paths=paths_of(collections), beside=frozenset(_all(extras)))
+        made = cls(paths=paths_of(collections), beside=frozenset(_all(extras)), root=tuple(root))
         said: dict[str, list[str]] = {}
         for texts in _objects(frame):
             for text in texts:
@@ -64,13 +67,41 @@ class Places:
         path = self.paths[one.id]
         found = [one.title, *path, "/".join(path), *_all(msgspec.to_builtins(one.extra))]
         found += [text for text in (one.subtitle, one.icon, one.color, one.creation_at, one.modified_at) if text]
-        names = (name for alias in one.aliases for name in (alias, *said.get(alias, ())))
-        if not one.title or any(spells(name, path) for name in names):
-            found += one.aliases
-        self.texts[one.id] = frozenset(found)
+        words = (word for alias in one.aliases for word in (alias, *said.get(alias, ())))
+        is_called_so = not one.title or any(spells(word, path) for word in words)
+        self.names[one.id] = frozenset(one.aliases if one.aliases else (one.title, "/".join(path)))
+        if one.aliases and not is_called_so:
+            self.names[one.id] = frozenset()
+        self.texts[one.id] = self.names[one.id] | frozenset(found)
         for alias in one.aliases:
             self.by_alias.setdefault(alias, []).append(one.id)
             self.spoken_of.add(one.id)
+
+    def lacking(self, short: Mapping[str, int], folders: Sequence[str]) -> set[str]:
+        """Return the texts that the folders do not make up for; each does for one mention of its name."""
+        where = [self.names.get(folder, _NOTHING) for folder in folders]
+        lost = set()
+        for text, n in short.items():
+            known = sum(text in names for names in where)
+            if not known or (known < n and not self.is_id(text)):
+                lost.add(text)
+        return lost
+
+    def strays(self, folders: Sequence[str], texts: Iterable[str]) -> bool:
+        """Whether an item is in a folder of a source that its record, whose texts these are, does not name."""
+        for folder in folders:
+            is_named = not self.names.get(folder, _NOTHING).isdisjoint(texts)
+            if folder in self.spoken_of and not is_named and self.paths.get(folder) != self.root:
+                return True
+        return False
+
+    def misplaced(self, folders: Sequence[str], listed: Sequence[tuple[str, ...]]) -> bool:
+        """Whether an item is not in each folder that lists its record, or in another one of a source."""
+        paths = {folder: tuple(filter(None, self.paths.get(folder, ()))) for folder in folders}
+        if any(not any(_ends(path, one) for path in paths.values()) for one in listed):
+            return True
+        known = [path for folder, path in paths.items() if folder in self.spoken_of and path != self.root]
+        return any(not any(_ends(path, one) for one in listed) for path in known)
 
     def around(self, frame: Any) -> Callable[[str], tuple[str, ...]]:
         """Return a function giving the id of the innermost object around a record's place that is a folder."""
@@ -98,6 +129,10 @@ class Places:
     def is_id(self, text: str) -> bool:
         """Whether a source knows a folder by this text, and it is no name."""
         return text in self.by_alias and not any(spells(text, self.paths[one]) for one in self.by_alias[text])
+
+
+def _ends(path: tuple[str, ...], end: tuple[str, ...]) -> bool:
+    return path[len(path) - len(end) :] == end if len(end) <= len(path) else False
 
 
 def _all(node: Any) -> list[str]:

@@ -13,11 +13,12 @@ import re
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from migrate.holding import held, read_row, values
+import msgspec
+
+from migrate.holding import held, read_row, texts_of, values
 from migrate.listing import Inside
 from migrate.places import Places
 from migrate.rules import EACH, JOINED
@@ -29,8 +30,7 @@ _NOWHERE: frozenset[str] = frozenset()
 _ANYTHING: dict[str, Any] = {}  # the shape of what no adapter declares
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One value that is not where it must be."""
 
     place: str  # record of the source
@@ -39,13 +39,12 @@ class Finding:
     kind: str = "missing"  # missing, misplaced, doubled, edited, trashed
 
 
-@dataclass(slots=True)
-class Proof:
+class Proof(msgspec.Struct):
     """The result: how many values were looked for, and every one that was not found."""
 
     values: int = 0
     found: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = msgspec.field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -59,8 +58,7 @@ class Proof:
         self.findings += other.findings
 
 
-@dataclass(frozen=True, slots=True)
-class Tie:
+class Tie(msgspec.Struct, frozen=True):
     """What a record became: the item's stored row, and the row as it arrived where it was edited since."""
 
     item: str
@@ -71,15 +69,14 @@ class Tie:
     is_shared: bool = False  # the item was another source's: its folders are that one's
 
 
-@dataclass(slots=True)
-class Wanted:
+class Wanted(msgspec.Struct):
     """What the values of one record must be found as."""
 
     record: Any = None
     count: int = 0  # values
-    texts: list[str] = field(default_factory=list)  # each must be there as often as it is named
-    somewhere: list[tuple[str, ...]] = field(default_factory=list)  # what rules make of others: must be there
-    joined: set[tuple[str, int]] = field(default_factory=set)  # rules that make one text of several values
+    texts: list[str] = msgspec.field(default_factory=list)  # each must be there as often as it is named
+    somewhere: list[tuple[str, ...]] = msgspec.field(default_factory=list)  # what rules make of others: must be there
+    joined: set[tuple[str, int]] = msgspec.field(default_factory=set)  # rules that make one text of several values
 
     def take(self, node: Any, shape: Any, parent: Any = None) -> None:
         """Add everything below a node of the record."""
@@ -108,7 +105,9 @@ class Wanted:
 
     def _leaf(self, node: Any, shape: Any, parent: Any) -> None:
         expected = expected_of(shape, node, parent, self.record) if type(shape) is Changed else None
-        if expected is None:
+        if expected == ():
+            self.count -= 1
+        elif expected is None:
             self.texts.append(text_of(node))
         elif shape.rule in EACH:
             self.texts += expected
@@ -125,14 +124,15 @@ def prove(
     ties: Callable[[Sequence[str]], Mapping[str, Tie]],
     places: Places,
     attachments: Callable[[Any], list[str]] = lambda _: [],
-    inside: Inside = lambda _place, _data: (),
+    around: Callable[[str], tuple[str, ...]] = lambda _: (),
+    inside: Inside | None = None,
 ) -> Proof:
     """Compare every record with the item it is tied to.
 
     ``records`` are (place, data) straight from the bytes; ``attachments`` gives the hashes of the files a record names,
-    ``inside`` the folders in which the frame says it is.
+    ``around`` the id of the folder it stands in, ``inside`` the folders that list it.
     """
-    judge = _Judge(shape, places)
+    judge = _Judge(shape, places, inside)
     for batch in _batches(records):
         tied = ties([place for place, _ in batch])
         for place, data in batch:
@@ -140,7 +140,7 @@ def prove(
             want.take(data, shape)
             named = attachments(data)
             want.count += len(named)
-            want.texts += [*named, *inside(place, data)]
+            want.texts += [*named, *around(place)]
             findings = judge.record(place, tied.get(place), data, want)
             judge.proof.values += want.count
             judge.proof.found += max(0, want.count - len(findings))
@@ -155,15 +155,15 @@ def _batches(records: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any
         yield batch
 
 
-@dataclass(slots=True)
-class _Judge:
+class _Judge(msgspec.Struct):
     """Compares records with items, one after the other."""
 
     shape: Any
     places: Places
-    proof: Proof = field(default_factory=Proof)
+    inside: Inside | None = None
+    proof: Proof = msgspec.field(default_factory=Proof)
     names_folders: bool = False  # whether records of this source say which folder they are in
-    strays: list[Finding] = field(default_factory=list)  # items in a folder their record does not name
+    strays: list[Finding] = msgspec.field(default_factory=list)  # items in a folder their record does not name
 
     def record(self, place: str, tie: Tie | None, data: Any, want: Wanted) -> list[Finding]:
         """Return what of one record is not in its item."""
@@ -186,8 +186,8 @@ class _Judge:
         need = Counter(want.texts)
         short, over = _unequal(need, has)
         findings = self._lost(place, tie, data, want, has, short, folders) if short or want.somewhere else []
-        if folders and not tie.is_shared:
-            self._note_strays(place, tie, folders, need, want)
+        if not tie.is_shared:
+            findings += self._folders(place, tie, data, folders, need, want)
         if over and not tie.may_hold_more:
             twice = _twice(row, over, need, want, is_fresh=tie.is_fresh)
             findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, self.shape, twice)]
@@ -205,24 +205,23 @@ class _Judge:
         short: dict[str, int],
         folders: tuple[str, ...],
     ) -> list[Finding]:
-        """Name what neither the item nor its folders hold; a folder makes up for one mention of its name."""
-        where = [self.places.texts.get(folder, _NOWHERE) for folder in folders]
-        lost = set()
-        for text, n in short.items():
-            known = sum(text in texts for texts in where)
-            if not known or (known < n and not self.places.is_id(text)):
-                lost.add(text)
+        """Name what neither the item nor its folders hold."""
+        lost = self.places.lacking(short, folders)
         self.names_folders = self.names_folders or len(lost) < len(short)
-        elsewhere = _NOWHERE.union(*where)
-        broken = {e for e in want.somewhere if not all(t in has or t in elsewhere for t in e)}
+        names = _NOWHERE.union(*(self.places.names.get(folder, _NOWHERE) for folder in folders))
+        broken = {e for e in want.somewhere if not all(t in has or t in names for t in e)}
         return [Finding(place, tie.item, path) for path in _paths(data, self.shape, lost, broken)]
 
-    def _note_strays(self, place: str, tie: Tie, folders: tuple[str, ...], need: Counter[str], want: Wanted) -> None:
-        for folder in folders:
-            texts = self.places.texts.get(folder, _NOWHERE)
-            is_named = not texts.isdisjoint(need) or any(not texts.isdisjoint(e) for e in want.somewhere)
-            if folder in self.places.spoken_of and not is_named:
-                self.strays.append(Finding(place, tie.item, "its folder", "misplaced"))
+    def _folders(
+        self, place: str, tie: Tie, data: Any, folders: tuple[str, ...], need: Counter[str], want: Wanted
+    ) -> list[Finding]:
+        """Say whether the item is in another folder than the source has it in."""
+        wrong = Finding(place, tie.item, "its folder", "misplaced")
+        if self.inside is not None:
+            return [wrong] if self.places.misplaced(folders, self.inside(place, data)) else []
+        if folders and self.places.strays(folders, {*need, *(text for e in want.somewhere for text in e)}):
+            self.strays.append(wrong)
+        return []
 
 
 def _unequal(need: Counter[str], has: Counter[str]) -> tuple[dict[str, int], set[str]]:
@@ -241,11 +240,9 @@ def _unequal(need: Counter[str], has: Counter[str]) -> tuple[dict[str, int], set
 
 def _twice(row: bytes, over: set[str], need: Counter[str], want: Wanted, *, is_fresh: bool) -> set[str]:
     """Return the values that stand in the item more often than in the record."""
-    twice = over.difference(*want.somewhere)
-    if twice and is_fresh:
-        certain = values(row)
-        twice = {text for text in twice if certain[text] > need[text]}
-    return twice
+    most = need + Counter(text for expected in want.somewhere for text in set(expected) if len(set(expected)) > 1)
+    has = (values if is_fresh else texts_of)(row)
+    return {text for text in over if has[text] > most[text]}
 
 
 def _since(

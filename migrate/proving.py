@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from migrate.listing import listed
 from migrate.places import Places
@@ -23,8 +24,7 @@ Document = Callable[[str], bytes | None]  # the bytes kept under a hash
 _HASH = re.compile(rb'"([A-Za-z0-9_-]{43})"')
 
 
-@dataclass(frozen=True, slots=True)
-class Became:
+class Became(msgspec.Struct, frozen=True):
     """What a source became: folders, what its format said beside the items, and the items its records are tied to."""
 
     collections: tuple[Collection, ...]
@@ -41,9 +41,8 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
     if adapter is None:
         return Proof()
     frame, records = reread(again)
-    places = Places.of(became.collections, became.extras, frame)
-    in_folder = listed(frame, adapter.listing)
-    around = places.around(frame)
+    places = Places.of(became.collections, became.extras, frame, source.options.get("into", ()))
+    inside = listed(frame, adapter.listing) if adapter.listing is not None else None
     files = _Files(again, became.document)
 
     def stream() -> Iterator[tuple[str, Any]]:
@@ -52,24 +51,21 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
             if record.place not in became.aside:
                 yield record.place, record.data
 
-    def inside(place: str, data: Any) -> Sequence[str]:
-        return (*in_folder(place, data), *around(place))
-
-    proof = prove(stream(), adapter.shape, files.watching(became.tied), places, files.named, inside)
+    tied = files.watching(became.tied)
+    proof = prove(stream(), adapter.shape, tied, places, files.named, places.around(frame), inside)
     proof.join(prove_frame(frame, adapter.frame, places))
     proof.join(files.unnamed(places))
     return proof
 
 
-@dataclass(slots=True)
-class _Files:
+class _Files(msgspec.Struct):
     """The members of a container that hold attachments, as their bytes are now."""
 
     source: Source
     document: Document
     members: frozenset[str] = frozenset()
-    seen: set[str] = field(default_factory=set)  # members that records name
-    held: set[str] = field(default_factory=set)  # whatever may be a hash in the items
+    seen: set[str] = msgspec.field(default_factory=set)  # members that records name
+    held: set[str] = msgspec.field(default_factory=set)  # whatever may be a hash in the items
 
     def __post_init__(self) -> None:
         if self.source.archive is not None and self.source.adapter is not None and self.source.adapter.attachments:
@@ -92,9 +88,16 @@ class _Files:
         """Return the hashes of the files a record names; a text that nothing holds where other bytes are kept."""
         if not self.members or self.source.adapter is None:
             return []
-        members = [one for one in named_members(self.source.adapter.attachments)(data) if one in self.members]
+        named = named_members(self.source.adapter.attachments)(data)
+        members = [member for one in named for member in self._below(one)]
         self.seen.update(members)
         return [self._kept_as(self.source.archive.read(member)) for member in members]
+
+    def _below(self, name: str) -> list[str]:
+        """Return the member of that name; of a folder, written ``folder/*``, every member in it."""
+        if name.endswith("/*"):
+            return sorted(one for one in self.members if one.startswith(name[:-1]))
+        return [name] if name in self.members else []
 
     def _kept_as(self, content: bytes) -> str:
         name = hash_of(content)

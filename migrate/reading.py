@@ -21,6 +21,7 @@ from vault.model import Item
 
 def json_records(source: Source, pattern: Pattern, data: bytes, name: str) -> tuple[Any, Iterator[Record]]:
     """Return the frame and the stream of records; each is counted in the source's ledger before it is handed out."""
+    source.text = data
     frame, cuts = cut(data, pattern, name)
     frame = spell_surrogates(frame)
     source.ledger.frame(frame)
@@ -89,7 +90,7 @@ def set_aside(source: Source, record: Record, reason: str) -> None:
     source.ledger.changed -= tally[1]
     for noted in [key for key in source.ledger.elsewhere_lines if key[0] == record.place]:
         del source.ledger.elsewhere_lines[noted]
-    line, column = line_of(source.data, record.offset) if record.offset >= 0 else (record.line, 1)
+    line, column = line_of(source.text, record.offset) if record.offset >= 0 else (record.line, 1)
     source.ledger.set_aside(Quarantined(record.place, reason, record.raw, line, column, record.values))
 
 

@@ -9,29 +9,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
 
+from migrate.masking import views
 from vault.errors import DamagedExport
 
 Pattern = tuple[str, ...]  # keys, and "*" for each element of a list
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(msgspec.Struct, frozen=True):
     """One record: where it stands ("items/5"), its bytes, and the offset of its first byte in the file."""
 
     place: str
     raw: bytes
     offset: int
-
-
-# msgspec refuses a lone surrogate escape even in bytes it only skips; the same length keeps all offsets.
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class DuplicateKey(ValueError):
@@ -95,27 +91,87 @@ def cut(data: bytes, pattern: Pattern, name: str) -> tuple[Any, Iterator[Cut]]:
         if broken is not None:
             raise broken
         return _whole(data, pattern, name)
-    spans: list[tuple[str, int, int]] = []
-    at = 0
-    masked = tree.data
-    for place, raw in _flat(tree.node, pattern, ""):
-        start = masked.index(raw, at)
+    found = list(_flat(tree.node, pattern, ""))
+    spans = _likely(tree.data, found)
+    frame = _frame(data, spans)
+    if frame is None or not _is_emptied(frame, pattern):
+        spans = _surely(tree.data, pattern, found)
+        frame = _parse(_without(data, spans), name)
+    places = zip(found, spans, strict=True)
+    return frame, (Cut(place, data[start:end], start) for (place, _), (start, end) in places)
+
+
+Span = tuple[int, int]
+Found = Sequence[tuple[str, bytes]]
+
+
+def _likely(view: bytes, found: Found) -> list[Span]:
+    """Return where the records stand, if none of them also stands before its list."""
+    spans, at = [], 0
+    for _, raw in found:
+        start = view.find(raw, at)
         at = start + len(raw)
-        spans.append((place, start, at))
-    frame = _parse(_without(data, [(start, end) for _, start, end in spans]), name)
-    return frame, (Cut(place, data[start:end], start) for place, start, end in spans)
+        spans.append((start, at))
+    return spans
 
 
-def mask_surrogates(data: bytes) -> bytes:
-    """Return JSON of the same length with every surrogate escape overwritten."""
-    return _SURROGATE.sub(rb"\\u0041", data)
+def _frame(data: bytes, spans: Sequence[Span]) -> Any:
+    try:
+        return read_json(_without(data, spans))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_emptied(node: Any, pattern: Pattern) -> bool:
+    """Whether all records were taken out of the frame, and so nothing else."""
+    if pattern == ("*",):
+        return bool(node == [])
+    if pattern[0] == "*":
+        return all(_is_emptied(below, pattern[1:]) for below in node)
+    return _is_emptied(node[pattern[0]], pattern[1:])
+
+
+_MARK = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+
+
+def _surely(view: bytes, pattern: Pattern, found: Found) -> list[Span]:
+    """Return where the records stand, from mark to mark; for files by which ``_likely`` is misled."""
+    spans: list[Span] = []
+    inside: list[tuple[bool, int]] = []  # of each open bracket: is it a list, and the steps of the pattern into it
+    at, key = 0, b""
+    while (mark := _MARK.search(view, at)) is not None:
+        at, text = mark.end(), mark[0]
+        if text in (b"]", b"}"):
+            inside.pop()
+        elif text in (b",", b":"):
+            continue
+        elif inside and not inside[-1][0] and not key:
+            key = text
+        else:
+            steps = _steps(inside[-1], key, pattern) if inside else 0
+            key = b""
+            if steps == len(pattern):
+                at = mark.start() + len(found[len(spans)][1])
+                spans.append((mark.start(), at))
+            elif text in (b"[", b"{"):
+                inside.append((text == b"[", steps))
+    return spans
+
+
+def _steps(above: tuple[bool, int], key: bytes, pattern: Pattern) -> int:
+    """Return how many steps of the pattern lead to a value; -1 where it is beside it."""
+    is_list, steps = above
+    if steps < 0 or is_list != (pattern[steps] == "*"):
+        return -1
+    return steps + 1 if is_list or read_json(key) == pattern[steps] else -1
 
 
 def damage(data: bytes, name: str) -> DamagedExport | None:
     """Return why the bytes are no JSON, with the place; None if they are. Costs no memory worth the name."""
-    for masked in (False, True):
+    told = ""
+    for view in islice(views(data), 2):  # a lone surrogate is no damage
         try:
-            msgspec.json.decode(mask_surrogates(data) if masked else data, type=msgspec.Raw)
+            msgspec.json.decode(view, type=msgspec.Raw)
         except RecursionError:
             return _too_deep(name)
         except msgspec.DecodeError as error:
@@ -130,16 +186,14 @@ def damage(data: bytes, name: str) -> DamagedExport | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Tree:
+class _Tree(msgspec.Struct, frozen=True):
     node: Any
-    data: bytes  # what was cut: the file, or the file with surrogate escapes overwritten
+    data: bytes  # what was cut: the file, or a view of it
 
 
 def _tree(data: bytes, pattern: Pattern) -> _Tree | None:
     """Return the containers around the records; None where the pattern does not fit or it is no JSON."""
-    for masked in (False, True):
-        view = mask_surrogates(data) if masked else data
+    for view in views(data):
         try:
             return _Tree(_decoder(pattern).decode(view), view)
         except (msgspec.DecodeError, RecursionError, ValueError):
@@ -216,6 +270,6 @@ def _number(value: Any) -> Any:
 
 
 def line_of(data: bytes, offset: int) -> tuple[int, int]:
-    """Return the physical line and column (both from 1) of a byte."""
+    """Return the physical line, and the column in characters (both from 1), of a byte of a text in UTF-8."""
     start = data.rfind(b"\n", 0, offset) + 1
-    return data.count(b"\n", 0, offset) + 1, offset - start + 1
+    return data.count(b"\n", 0, offset) + 1, len(data[start:offset].decode("utf-8", "replace")) + 1

@@ -9,8 +9,9 @@ import html
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from migrate.adapter import Adapter
 from migrate.ledger import Ledger
@@ -19,11 +20,10 @@ from vault.screen import clean
 FATES = ("total", "arrived", "elsewhere", "changed", "dropped", "quarantined", "structure")
 
 
-@dataclass(slots=True)
-class Lines:
+class Lines(msgspec.Struct):
     """The ledger's lines, summed up over records: what did not simply arrive, and where it is."""
 
-    rows: list[tuple[str, str, str, int]] = field(default_factory=list)  # fate, what, where or why, values
+    rows: list[tuple[str, str, str, int]] = msgspec.field(default_factory=list)  # fate, what, where or why, values
 
     @classmethod
     def of(cls, ledger: Ledger, adapter: Adapter) -> Lines:
@@ -67,12 +67,11 @@ def _words(rule: str) -> str:
     return rule.replace("_", " ")
 
 
-@dataclass(slots=True)
-class _Mask:
+class _Mask(msgspec.Struct):
     """Replaces keys that only the user's own file knows."""
 
     known: frozenset[str]
-    numbers: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, int] = msgspec.field(default_factory=dict)
 
     def path(self, path: str) -> str:
         head, _, key = path.rpartition(".")

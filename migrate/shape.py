@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from migrate.rules import applied
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
+class Codes(msgspec.Struct, frozen=True):
     """A closed set of values that say what something is, not what somebody wrote."""
 
     values: Container[Any]
@@ -34,8 +34,7 @@ class _Words:
 WORDS = Codes(_Words())  # for a key whose texts never are somebody's own: the kinds of things, ids inside a file
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(msgspec.Struct, frozen=True):
     """The name of the rule by which the value changes."""
 
     rule: str
@@ -59,8 +58,7 @@ def is_leaf(node: Any) -> bool:
     return node is not True and node is not False and node is not None and node != ""
 
 
-@dataclass(slots=True)
-class Leaf:
+class Leaf(msgspec.Struct):
     """One value of a source record: where it stands, its text, and what it must be found as."""
 
     path: str

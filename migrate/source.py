@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,13 +39,12 @@ class Record:
         return part
 
 
-@dataclass(slots=True)
-class Folders:
+class Folders(msgspec.Struct):
     """The collections a source speaks of, made as they are met, every ancestor included."""
 
     source: Source
-    made: dict[tuple[str, ...], Collection] = field(default_factory=dict)
-    by_alias: dict[str, str] = field(default_factory=dict)
+    made: dict[tuple[str, ...], Collection] = msgspec.field(default_factory=dict)
+    by_alias: dict[str, str] = msgspec.field(default_factory=dict)
 
     def at(self, path: Sequence[str], *aliases: str, **members: Any) -> str:
         """Return the id of the collection at the path, made if needed.
@@ -108,6 +106,7 @@ class Source:
         self.options: dict[str, Any] = options if options is not None else {}  # what a later proof must know again
         self.key = key
         self.original = data  # the file itself, where ``data`` is what was inside it
+        self.text = data  # what records are cut from: the file, or a member of the container
         self.archive = archive  # ZIP containers: migrate.containers.Archive
         self.ledger = Ledger(adapter.shape if adapter else {}, adapter.frame if adapter else {})
         self.folders = Folders(self)
@@ -140,8 +139,13 @@ class Source:
         return f"_{made[1:]}" if made[0] == "-" else made
 
     def json(self, data: bytes | None = None, name: str = "") -> tuple[Any, Iterator[Record]]:
-        """Return the frame and the records of a JSON export; unreadable records go to quarantine on the way."""
+        """Return the frame and the records of a JSON export, or of the member of a container that holds them.
+
+        Unreadable records go to quarantine on the way.
+        """
         from migrate.reading import json_records
 
         pattern = self.adapter.records if self.adapter else ()
+        if data is None and self.archive is not None and self.adapter is not None:
+            data, name = self.archive.read(self.adapter.member), self.adapter.member
         return json_records(self, pattern, self.data if data is None else data, name or self.name)

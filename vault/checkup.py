@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from vault.anchor import is_older
 from vault.opening import Opened
 from vault.settings import RECOVERY, SETTINGS, STORE, WRAP
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One fault, and the command that mends it."""
 
     what: str

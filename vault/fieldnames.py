@@ -8,7 +8,6 @@ a custom field that is to be made.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
@@ -98,8 +97,7 @@ _HIDDEN = {
 _MAY_LOG_IN = ("login", "totp", "custom")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where in an item a name leads."""
 
     what: str  # a member of the item: title, url, ...; or member, custom, new

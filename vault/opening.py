@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -22,8 +21,7 @@ from vault.store import Store, key_fingerprint
 Warn = Callable[[str], None]
 
 
-@dataclass
-class Opened:
+class Opened(msgspec.Struct):
     """An open vault together with its key and the place that holds it; close it, or use it as a context manager."""
 
     home: Path

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,8 +22,7 @@ _PAGE_ROWS = 500
 _SELECT = "SELECT id, format, source_name, digest, at, options, summary, undone_at FROM runs"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One import: where it came from, with which options, and what became of it."""
 
     id: str
@@ -32,8 +30,8 @@ class Run:
     source_name: str
     digest: str  # SHA-256 of the source file, hexadecimal
     at: Instant
-    options: dict[str, Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    summary: dict[str, Any] = msgspec.field(default_factory=dict)
     undone_at: Instant | None = None
 
 

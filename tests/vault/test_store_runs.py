@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +46,7 @@ def test_a_run_comes_back_as_it_was_written_down(store: Store) -> None:
     store.begin_run(RUN)
     assert store.run("r1") == RUN
     store.end_run("r1", {"new": 2, "by": {"card": 1}})
-    assert store.runs() == [dataclasses.replace(RUN, summary={"new": 2, "by": {"card": 1}})]
+    assert store.runs() == [msgspec.structs.replace(RUN, summary={"new": 2, "by": {"card": 1}})]
 
 
 def test_runs_are_listed_the_oldest_first(store: Store) -> None:
