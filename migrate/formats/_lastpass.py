@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+
+import msgspec
 
 from migrate import rules
 from migrate.records import read_json
@@ -36,12 +37,11 @@ STREET = ("Address 1", "Address 2", "Address 3")
 Members = Mapping[str, tuple[type[Any], str, str]]  # label -> (credential, member, kind)
 
 
-@dataclass(frozen=True, slots=True)
-class NoteType:
+class NoteType(msgspec.Struct, frozen=True):
     """The labels of a type in LastPass' order, and which of them CXF has members for."""
 
     labels: tuple[str, ...]
-    members: Members = field(default_factory=dict)
+    members: Members = {}
     dates: frozenset[str] = frozenset()  # labels of dates that no type of CXF has a member for
 
     @property
@@ -196,8 +196,7 @@ _ANY = NoteType(())
 Pairs = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(msgspec.Struct, frozen=True):
     """A typed note cut up: all values by label, in order."""
 
     type: str

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from migrate import mapping
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.columns import Dialect, Plan, Row, reader, with_extra
 from migrate.decoding import decode
 from migrate.draft import Column
 from migrate.giving import Outgoing
 from migrate.leaving import Leaving
-from migrate.roles import COLUMNS, SECRET
 from migrate.shape import Shape
 from migrate.source import Source
 from migrate.tables import table_of
@@ -32,6 +30,9 @@ USUAL = ("title", "username", "password", "url", "totp", "notes", "folder", "tag
 
 def parse(source: Source) -> Parsed:
     """Read the rows; raises ``UndecidedColumns`` before the first where a column has no role."""
+    from migrate import mapping
+    from migrate.roles import SECRET
+
     roles: dict[str, str] = source.options.get("map") or {}
     text = decode(source.data, source.name, source.options.get("encoding"))
     table = table_of(text, source.name, delimiter=source.options.get("delimiter"))
@@ -50,6 +51,8 @@ def parse(source: Source) -> Parsed:
 
 def shape_of(options: Mapping[str, Any]) -> Shape:
     """Return the shape of a row, which is what its columns were said to be."""
+    from migrate.roles import COLUMNS
+
     roles = options.get("map") or {}
     return {
         name: column.shape
@@ -66,6 +69,8 @@ def render(out: Outgoing, file: BinaryIO) -> None:
 
 
 def _plan(roles: Mapping[str, str]) -> Plan:
+    from migrate.roles import COLUMNS
+
     columns = {name: COLUMNS[role] for name, role in roles.items() if role in COLUMNS}
     return Plan(
         SIGNATURE,
