@@ -12,7 +12,6 @@ empty one (dossier: CSV reading).
 from __future__ import annotations
 
 import csv
-import html
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -278,6 +277,8 @@ class Rows(msgspec.Struct):
                 self.source.ledger.dropped(name, "by your --map")
 
     def _unescaped(self, data: dict[str, str]) -> dict[str, str]:
+        import html  # its table of entities takes a while to load
+
         made = {key: html.unescape(value) if "&" in value else value for key, value in data.items()}
         many = sum(made[key] != data[key] for key in data)
         if many:
