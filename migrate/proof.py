@@ -240,9 +240,14 @@ def _unequal(need: Counter[str], has: Counter[str]) -> tuple[dict[str, int], set
 
 def _twice(row: bytes, over: set[str], need: Counter[str], want: Wanted, *, is_fresh: bool) -> set[str]:
     """Return the values that stand in the item more often than in the record."""
-    most = need + Counter(text for expected in want.somewhere for text in set(expected) if len(set(expected)) > 1)
+    most = need + Counter(text for expected in want.somewhere for text in _places_of_its_own(expected))
     has = (values if is_fresh else texts_of)(row)
     return {text for text in over if has[text] > most[text]}
+
+
+def _places_of_its_own(expected: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the texts a rule makes; none where it says by naming one twice that it is another value's text."""
+    return () if len(expected) > 1 and len(set(expected)) == 1 else expected
 
 
 def _since(

@@ -61,7 +61,7 @@ def kind_in(value: Any, kinds: Mapping[str, Any]) -> str:
     return next((key for key in value if key in kinds), "") if type(value) is dict else ""
 
 
-@rule
+@each
 def onepassword_category(code: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A category's code becomes its name."""
     name = CATEGORIES.get(code) if type(code) is str else None

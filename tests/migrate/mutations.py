@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ Step = str | int
 Place = tuple[str, tuple[Step, ...]]  # record and the way to a value in its row
 
 _OURS = ("id", "collections", "provenance")
+_STRUCTURE = ("fieldType", "original", "type", "kind", "match")
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Stored:
     collections: list[Collection]
     documents: dict[str, bytes]
     extras: dict[str, Any]
-    values: dict[str, frozenset[str]]  # by record: what its values must be found as
+    values: dict[str, Counter[str]]  # by record: what its values must be found as
 
     def findings(self) -> set[Finding]:
         """Return what the proof says."""
@@ -51,13 +53,17 @@ class Stored:
         return set(proof_of(self.source, became).findings)
 
     def spots(self) -> list[Place]:
-        """Return where values of the source stand in the rows."""
-        return [
-            (place, way)
-            for place, row in self.rows.items()
-            for way, text in _texts(row)
-            if way[0] not in _OURS and text in self.values[place] and not self._is_read_out(place, way)
-        ]
+        """Return where values of the source stand in the rows, and nothing else that reads the same."""
+        found = []
+        for place, row in self.rows.items():
+            texts = [(way, text) for way, text in _texts(row) if way[0] not in _OURS and way[-1] not in _STRUCTURE]
+            often = Counter(text for _, text in texts)
+            found += [
+                (place, way)
+                for way, text in texts
+                if 0 < often[text] <= self.values[place][text] and not self._is_read_out(place, way)
+            ]
+        return found
 
     def _is_read_out(self, place: str, way: tuple[Step, ...]) -> bool:
         """Whether it is a member of a one-time code that has its text in the source beside it."""
@@ -100,14 +106,13 @@ def stored(path: Path, options: dict[str, Any] | None = None) -> Stored:
     return Stored(source, rows, list(source.folders.all()), documents, parsed.extras, _values(source))
 
 
-def _values(source: Source) -> dict[str, frozenset[str]]:
+def _values(source: Source) -> dict[str, Counter[str]]:
     shape = source.adapter.shape if source.adapter else {}
-    again = source.again()
     return {
-        record.place: frozenset(
+        record.place: Counter(
             text for leaf in leaves(record.data, shape) for text in (leaf.expected if leaf.rule else (leaf.text,))
         )
-        for record in reread(again)[1]
+        for record in reread(source.again())[1]
     }
 
 
