@@ -290,6 +290,8 @@ def _sealing(to: str | None, dest: Path, password_file: Path | None, other: Path
 
     target = _target(to, dest)
     cipher = ciphers.sealing(target.name)
+    if cipher is not None and dest.suffix.lower() == ".zip":
+        raise UsageError(f"{cipher.product} encrypts no ZIP file", hint="name a .json; or encrypt the ZIP with age")
     if cipher is None:
         can = ", ".join(sorted({one.format for one in ciphers.CIPHERS}))
         raise UsageError(

@@ -23,7 +23,7 @@ from migrate.formats._bitwarden import (
     PASSPORT_NAME,
     SECTIONS,
 )
-from migrate.formats._bitwarden_write import render
+from migrate.formats._bitwarden_zip import render, zipped
 from migrate.leaving import UNREADABLE
 from migrate.shape import changed, codes
 from migrate.source import Record, Source
@@ -41,7 +41,7 @@ SIGNATURE = Signature(
     no_keys=frozenset({"vaults", "encKeyValidation_DO_NOT_EDIT"}),
     record_keys=frozenset({"type", "name"}),
     empty_keys=frozenset({"encrypted"}),
-    export_steps="Settings > Export vault > file format .json, or .json (Encrypted) with a password of its own",
+    export_steps="Settings > Export vault > file format .json, .json (Encrypted) with a password of its own, or .zip",
     cannot_hold=("attachments", "items in the trash", "Sends", "items of organisations (export those apart)"),
     encrypted=True,
 )
@@ -350,3 +350,4 @@ for _type, _read in enumerate(_BY_OBJECT.values(), 1):
 KEPT_RAW = frozenset({"organizationId", "externalId", "key"})
 
 ADAPTER = Adapter(SIGNATURE, parse, render, shape=SHAPE, kept_raw=KEPT_RAW)
+VARIANTS = (zipped(ADAPTER),)

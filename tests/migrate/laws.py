@@ -72,5 +72,6 @@ def again(format: str, loaded: Loaded, **load_options: Any) -> tuple[Loaded, lis
         member = documents.get(hash)
         return archive.read(member) if archive is not None and member else None
 
-    data, losses = render(format, loaded.items, loaded.collections, loaded.extras, document=document)
+    options = {"zip": archive is not None}
+    data, losses = render(format, loaded.items, loaded.collections, loaded.extras, document=document, options=options)
     return load(format, data, **load_options), losses
