@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrate import catalog, converting
-from migrate.formats import bitwarden_csv, firefox_csv, lastpass_csv
+from migrate.formats import bitwarden_csv, firefox_csv, lastpass_csv, lastpass_forms_csv
 from migrate.giving import Loss
 from tests.migrate import laws
 from vault import model
@@ -31,6 +31,8 @@ HEADERS = {
     "bitwarden_csv": bitwarden_csv.PERSONAL,
 }
 FORMATS = sorted(HEADERS)
+HEADERS["lastpass_forms_csv"] = lastpass_forms_csv.COLUMNS
+ALL = sorted(HEADERS)
 NOTES = (
     "NoteType:Credit Card\nLanguage:en-US\nNumber:1\nExpiration Date:June,2031\nExpiration Date:x\nNotes:a\nb:c",
     "NoteType:Server\n\nfree: text\nHostname:a\nHostname:b\r\nUsername:u\nmore",
@@ -82,7 +84,8 @@ def file_of(header: Any, lines: Any) -> bytes:
     return text.getvalue().encode()
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ALL)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_table_written_in_its_own_format_reads_as_before(format: str, data: st.DataObject) -> None:
     loaded = laws.load(format, data.draw(tables(format)), options={"unescape_html": False})
@@ -91,7 +94,8 @@ def test_any_table_written_in_its_own_format_reads_as_before(format: str, data: 
     assert laws.canon(back) == laws.canon(loaded)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ALL)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_every_cell_of_any_table_is_found_again_in_its_item(format: str, data: st.DataObject) -> None:
     source = catalog.open_source(
@@ -214,7 +218,7 @@ def test_codes_stay_the_same_in_every_table(source: str, format: str) -> None:
             assert item.id in kept or totp.secret.reveal() in text or (totp.source and totp.source.reveal() in text)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ALL)
 def test_a_table_without_the_formats_columns_is_refused_without_showing_any(format: str) -> None:
     with pytest.raises(WrongFormat) as refused:
         laws.load(format, b"hunter2,https://secret.example.test\nx,y\n")
@@ -222,7 +226,7 @@ def test_a_table_without_the_formats_columns_is_refused_without_showing_any(form
     assert f"is no {format} file" in refused.value.message
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ALL)
 def test_no_two_table_formats_claim_one_header(format: str) -> None:
     assert laws.load(None, file_of(HEADERS[format], [])).source.format == format
 
@@ -244,7 +248,7 @@ def test_headers_of_other_products_are_nobodys(header: tuple[str, ...]) -> None:
         laws.load(None, file_of(header, [["x"] * len(header)]))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ALL)
 @pytest.mark.parametrize("tenth", range(1, 10))
 def test_a_file_cut_off_at_each_tenth_gives_the_same_items_or_a_reason(format: str, tenth: int) -> None:
     data = (SAMPLES / format / "household.csv").read_bytes()
