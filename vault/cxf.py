@@ -9,28 +9,85 @@ Reading is lenient: a Header, one Account or a list of Accounts, by whomever.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from vault import canonical, moment
-from vault.cxfitems import FORMAT, collection_in, collection_out, is_ours, item_in, item_out
-from vault.cxfparts import ACCOUNT, Data, Row, add, split
+from vault.cxfitems import (
+    FORMAT,
+    NO_DATE,
+    collection_in,
+    collection_out,
+    exact_time,
+    instant_in,
+    is_doubled,
+    is_ours,
+    item_in,
+    item_out,
+    seconds_of,
+)
+from vault.cxfparts import (
+    ACCOUNT,
+    ALGORITHMS,
+    COLLECTION,
+    FIELD_TYPES,
+    ITEM,
+    KINDS,
+    OURS,
+    RAW,
+    Data,
+    Row,
+    add,
+    algorithm_of,
+    base32_of,
+    code_of,
+    credential_in,
+    der_of,
+    is_standard_code,
+    split,
+    whole,
+)
 from vault.errors import DamagedExport
 from vault.model import Collection, Item, Vault, dec_hook
 from vault.moment import Instant
 
 __all__ = [
     "ACCOUNT_ID",
+    "ALGORITHMS",
+    "COLLECTION",
     "EXPORTER",
+    "FIELD_TYPES",
     "FORMAT",
+    "ITEM",
+    "KINDS",
+    "NO_DATE",
+    "OURS",
+    "RAW",
     "VERSION",
     "Layout",
+    "Tree",
+    "account",
+    "algorithm_of",
+    "base32_of",
     "chunks",
+    "code_of",
+    "credential_in",
     "decode",
+    "der_of",
     "encode",
+    "exact_time",
     "header",
+    "instant_in",
+    "is_doubled",
+    "is_ours",
+    "is_own_header",
+    "is_standard_code",
+    "item_in",
     "item_of",
+    "seconds_of",
+    "whole",
 ]
 
 VERSION = {"major": 1, "minor": 0}
@@ -140,7 +197,7 @@ class Tree:
             row.pop("collections", None)
             return
         places = [self._position.get(one, -1) for one in ids]
-        if places[0] >= 0 and all(a < b for a, b in zip(places, places[1:], strict=False)):
+        if places[0] >= 0 and all(a < b for a, b in pairwise(places)):
             del row["collections"]
         for own_id in dict.fromkeys(ids):
             if own_id in self._members:
@@ -188,7 +245,7 @@ def item_of(row: Row, folders: Sequence[str] = ()) -> Item:
 def accounts_of(tree: Any) -> list[Data]:
     """Return the accounts of a Header, a single Account or a list of Accounts; what is none stands below ""."""
     if isinstance(tree, dict):
-        tree = tree["accounts"] if "accounts" in tree else [tree]
+        tree = tree.get("accounts", [tree])
     return [one if isinstance(one, dict) else {"": one} for one in tree] if isinstance(tree, list) else []
 
 
@@ -211,11 +268,12 @@ class Layout:
         self._extras: dict[str, dict[str, Any]] = {}
         self._taken: set[str] = set()
         self.names: dict[str, str] = {}  # id of the row -> id in the file, where it was named anew
-        accounts = accounts_of(tree)
-        self._accounts = [account.get("id") for account in accounts]
-        for at, account in enumerate(accounts):
+        self.account_of: dict[str, int] = {}  # id of the row -> number of its account
+        self.accounts = accounts_of(tree)  # what is left of them
+        self._accounts = [account.get("id") for account in self.accounts]
+        for at, account in enumerate(self.accounts):
             self._account(at, account)
-        self._beside(tree, accounts)
+        self._beside(tree, self.accounts)
 
     def _account(self, at: int, account: Data) -> None:
         account.pop("items", None)
@@ -235,7 +293,9 @@ class Layout:
         if not isinstance(listed, list):
             return listed
         rotten = [one for one in listed if not isinstance(one, (dict, type(None)))]
-        waiting = [(one, "", None) for one in reversed(listed) if isinstance(one, dict)]
+        waiting: list[tuple[Data, str, str | None]] = [
+            (one, "", None) for one in reversed(listed) if isinstance(one, dict)
+        ]
         while waiting:
             data, path, parent = waiting.pop()
             members, below = data.pop("items", None), data.pop("subCollections", None)
@@ -245,7 +305,7 @@ class Layout:
             known = is_ours(data)
             row = collection_in(data)
             path = f"{path}\0{row['id'] or row.get('title', '')}"
-            own_id = self._named(row, known, f"{at}{path}")
+            own_id = self._named(row, known, at, path)
             if parent is not None and "parent" not in row:
                 row["parent"] = parent
             self._rows.append(row)
@@ -253,17 +313,18 @@ class Layout:
             waiting += [(one, path, own_id) for one in reversed(below if nested else ())]
         return rotten
 
-    def _named(self, row: Row, known: bool, path: str) -> str:
-        in_file = row["id"]
+    def _named(self, row: Row, known: bool, at: int, path: str) -> str:
+        in_file, path = row["id"], f"{at}{path}"
         if not known or not in_file:
             row["id"] = self._name("folder", in_file or path)
         while row["id"] in self._taken:
             row["id"] = self._name("folder", path)
             path += "'"
         self._taken.add(row["id"])
+        self.account_of[row["id"]] = at
         if row["id"] != in_file:
             self.names[row["id"]] = in_file
-        return row["id"]
+        return str(row["id"])
 
     def _fill(self, at: int, own_id: str, members: Any) -> None:
         for link in members if isinstance(members, list) else [members]:
@@ -323,6 +384,15 @@ class Layout:
             add(self._extras.setdefault(FORMAT, {}), "links", self._stray)
             self._stray = {}
         return self._extras
+
+
+def is_own_header(value: Any, parent: Any, frame: Any) -> bool:
+    """Whether a value at the top of a file is what Keyferry says of itself, and nothing to keep."""
+    if not isinstance(frame, dict) or frame.get("exporterRpId") != EXPORTER["exporterRpId"] or "accounts" not in frame:
+        return False
+    if parent is frame.get("version"):
+        return bool(parent == VERSION)
+    return value in EXPORTER.values() or (isinstance(value, int) and value == frame.get("timestamp"))
 
 
 def _forget(data: Data, known: Data) -> None:

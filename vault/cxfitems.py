@@ -23,6 +23,7 @@ from vault.cxfparts import (
     der_of,
     extend,
     in_place,
+    ours_in,
     ours_of,
     settle,
     split,
@@ -118,9 +119,9 @@ def _time_in(data: Data, row: Row, name: str, ours: Data | None) -> None:
 
 def exact_time(data: Any, name: str, extension: str) -> str | None:
     """Return the exact text of a time of an item or a collection as it will be read; None where it stays raw."""
-    ours = next((e for e in data.get("extensions") or () if isinstance(e, dict) and e.get("name") == extension), None)
-    value, row = data.get(name), {}
-    _time_in({name: value}, row, name, dict(ours) if ours is not None else None)
+    ours = ours_in(data, extension)
+    row: Row = {}
+    _time_in({name: data.get(name)}, row, name, None if ours is None else dict(ours))
     return row.get(name)
 
 
@@ -202,8 +203,7 @@ _OLD_ITEM_TYPES = ("login", "document", "identity")
 
 def is_ours(data: Any) -> bool:
     """Whether an item or a collection carries our extension, as everything does that Keyferry wrote."""
-    listed = data.get("extensions")
-    return isinstance(listed, list) and any(isinstance(e, dict) and e.get("name") in (ITEM, COLLECTION) for e in listed)
+    return any(ours_in(data, name) is not None for name in (ITEM, COLLECTION))
 
 
 def _texts(listed: Any) -> tuple[list[str], Any]:
@@ -290,8 +290,8 @@ def _join(row: Row, held: Data, at: str) -> None:
         return
     del held[at], one["type"]
     exact = one.get("privateKey")
-    if isinstance(exact, str) and (der_of(exact) or "") != row.get("privateKey", ""):
-        add(one.setdefault("extra", {}), "privateKey", one.pop("privateKey"))
+    if isinstance(exact, str) and (der_of(exact) or "") == row.get("privateKey", ""):
+        row.pop("privateKey", None)
     settle(row, one, ours_of(row["type"]), row.pop("extra", {}))
 
 

@@ -59,8 +59,8 @@ FIELD_TYPES: dict[str, dict[str, str]] = {  # of members that are no plain text
     "api-key": {"key": CONCEALED, "validFrom": _DATE, "expiryDate": _DATE},
     "wifi": {"networkSecurityType": "wifi-network-security-type", "passphrase": CONCEALED, "hidden": "boolean"},
     "credit-card": {
-        **{"number": CONCEALED, "verificationNumber": CONCEALED, "pin": CONCEALED},
-        **{"expiryDate": _MONTH, "validFrom": _MONTH},
+        **dict.fromkeys(("number", "verificationNumber", "pin"), CONCEALED),
+        **dict.fromkeys(("expiryDate", "validFrom"), _MONTH),
     },
     "address": {"territory": _SUBDIVISION, "country": _COUNTRY},
     "drivers-license": {**_DATES, "territory": _SUBDIVISION, "country": _COUNTRY},
@@ -144,6 +144,13 @@ def split(data: Data, name: str) -> Data | None:
     return None
 
 
+def ours_in(data: Any, name: str) -> Data | None:
+    """Return our extension object of that name without taking it; None where there is none."""
+    listed = data.get("extensions")
+    found = (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
+    return next((one for one in found if one.get("name") == name), None)
+
+
 def extend(made: Data, name: str, members: Data) -> None:
     """Add our extension object, after those of others."""
     made["extensions"] = [*made.get("extensions", ()), {"name": name, **members}]
@@ -183,7 +190,7 @@ def settle(row: Row, ours: Data, allowed: frozenset[str], data: Data) -> Row:
     elif known is not None:
         add(extra, "extra", known)
     for key, value in ours.items():
-        if key in allowed:
+        if key in allowed and key not in row:
             row[key] = value
         else:
             add(extra, key, value)
@@ -338,9 +345,11 @@ def _plain_in(tag: str, data: Data) -> Row:
 
 def ours_of(tag: str) -> frozenset[str]:
     """Return the members that the item's extension holds for a credential of that type."""
-    if tag == "ssh-key":
-        return KINDS[tag].ours | {"privateKey"}
-    return KINDS[tag].ours if tag in KINDS else frozenset()
+    return KINDS[tag].ours | _BESIDE.get(tag, frozenset()) if tag in KINDS else frozenset()
+
+
+# Members of CXF that our extension holds where they cannot be written in the open.
+_BESIDE = {"ssh-key": frozenset({"privateKey"}), "totp": frozenset({"username"})}
 
 
 def _unknown_out(_: str, row: Row, own: bool) -> tuple[Data, Row]:
@@ -382,7 +391,8 @@ def _reference_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
 
 
 def _reference_in(tag: str, data: Data) -> Row:
-    link, row = data.get("reference"), {"type": tag}
+    link = data.get("reference")
+    row: Row = {"type": tag}
     if isinstance(link, dict):
         take(link, row, "item", "text")
         row["reference"] = row.pop("item", "")
@@ -450,7 +460,9 @@ def is_standard_code(row: Row) -> bool:
 
 def _code_out(tag: str, row: Row, own: bool) -> tuple[Data, Row]:
     if is_standard_code(row):
-        return _plain_out(tag, row, own)
+        spoken = row.pop("username", None) if "source" in row else None  # the code's own text says it
+        made, rest = _plain_out(tag, row, own)
+        return made, rest if spoken is None else {**rest, "username": spoken}
     label = row.pop("label", None)
     field: Data = {"fieldType": CONCEALED, "value": _uri(row)}
     if label is not None:
@@ -468,10 +480,7 @@ def _uri(row: Row) -> str:
 
 def code_of(field: Any) -> Data | None:
     """Return the members of the one-time code that a custom field stands for, or None."""
-    listed = field.get("extensions") if isinstance(field, dict) else None
-    if not isinstance(listed, list):
-        return None
-    return next((one for one in listed if isinstance(one, dict) and one.get("name") == CODE), None)
+    return ours_in(field, CODE) if isinstance(field, dict) else None
 
 
 def _code_in(data: Data) -> Row | None:

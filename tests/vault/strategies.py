@@ -39,7 +39,9 @@ seconds = st.integers(0, 4_102_444_800).map(moment.from_seconds)
 instants = st.one_of(
     seconds,
     st.integers(-(10**15), 4 * 10**15).map(moment.from_micros),
-    st.sampled_from(["2026-03-09T12:00:00+02:00", "2026-03-09T12:00:00.120Z", "2026-03-09t12:00:00z", "9999-12-31", ""]),
+    st.sampled_from(
+        ["2026-03-09T12:00:00+02:00", "2026-03-09T12:00:00.120Z", "2026-03-09t12:00:00z", "9999-12-31", ""]
+    ),
 )
 
 _FIELD_TYPES = (
@@ -87,12 +89,16 @@ _MEMBERS: dict[tuple[type, str], st.SearchStrategy[Any]] = {
     (Totp, "algorithm"): st.sampled_from(["sha1", "sha256", "sha512", "SHA1", "md5", "steam"]),
     (Totp, "period"): st.integers(-1, 300),
     (Totp, "digits"): st.integers(0, 11),
-    (Totp, "secret"): st.builds(Secret, texts | st.text("ABCDEFGH234567", max_size=32) | st.text("abc =-27", max_size=9)),
+    (Totp, "secret"): st.builds(
+        Secret, texts | st.text("ABCDEFGH234567", max_size=32) | st.text("abc =-27", max_size=9)
+    ),
     (model.SshKey, "private_key"): st.builds(
         Secret, texts | ids | st.just("-----BEGIN PRIVATE KEY-----\nMC4CAQA=\n-----END PRIVATE KEY-----\n")
     ),
     (model.UnknownCredential, "raw"): json_objects
-    | st.fixed_dictionaries({"type": st.sampled_from(["note", "driver-license", "dev.keyferry.raw/1", "x"]), "raw": json_objects}),
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["note", "driver-license", "dev.keyferry.raw/1", "x"]), "raw": json_objects}
+    ),
 }
 
 
@@ -150,5 +156,3 @@ def vaults(draw: st.DrawFn) -> Vault:
     formats = st.sampled_from(["cxf", "bitwarden_json"]) | texts
     beside = draw(st.dictionaries(formats, st.dictionaries(keys, json_values, max_size=2), max_size=2))
     return Vault(collections=collections, items=tuple(made), extras=beside)
-
-
