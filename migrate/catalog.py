@@ -239,8 +239,9 @@ def detect(seen: Glimpse, name: str) -> Adapter:
 
 
 def _fitting(seen: Glimpse) -> list[Adapter]:
-    """Return every format that fits, in the form that does."""
-    fitting = (next((one for one in variants(name) if matches(one.signature, seen)), None) for name in names())
+    """Return every format that fits, in the form that does; a table can only be one whose name says so."""
+    asked = (name for name in names() if name.endswith("_csv") == (seen.kind == "csv"))
+    fitting = (next((one for one in variants(name) if matches(one.signature, seen)), None) for name in asked)
     return [one for one in fitting if one is not None]
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from vault import canonical
 from vault.database import Database
-from vault.model import ApiKey, Field, Item, Note, Passkey, Wifi, find_all
-from vault.views import display_title, user_names
+from vault.model import ApiKey, BasicAuth, Field, Item, Note, Passkey, Wifi
+from vault.views import display_title
 
 _GRAM = 3
 _MOST_GRAMS = 60  # FTS5 refuses expressions that are nested deeper than 256
@@ -34,19 +34,23 @@ def text_of(item: Item) -> str:
 
 def _texts(item: Item) -> Iterator[str]:
     yield display_title(item)
-    yield from user_names(item)
-    for passkey in find_all(item, Passkey):
-        yield passkey.user_display_name
-    for kind, member in ((ApiKey, "username"), (Wifi, "ssid")):
-        for credential in find_all(item, kind):
-            field: Field | None = getattr(credential, member)
+    for credential in item.credentials:
+        kind = type(credential)
+        if kind in _NAMED:
+            field: Field | None = getattr(credential, _NAMED[kind])
             if field is not None and not field.is_concealed:
                 yield field.text
+        elif isinstance(credential, Note):
+            yield credential.content.reveal()
+        elif isinstance(credential, Passkey):
+            yield credential.username
+            yield credential.user_display_name
     for url in item.urls:
         yield url.url
     yield from item.tags
-    for note in find_all(item, Note):
-        yield note.content.reveal()
+
+
+_NAMED: dict[type, str] = {BasicAuth: "username", ApiKey: "username", Wifi: "ssid"}  # what may be shown of them
 
 
 def search(db: Database, words: Iterable[str]) -> list[str]:

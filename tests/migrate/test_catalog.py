@@ -165,3 +165,9 @@ def test_a_file_larger_than_can_be_read_is_refused_unread(tmp_path: Path) -> Non
         file.truncate(catalog.MAX_FILE + 1)
     with pytest.raises(CannotRead, match="larger"):
         catalog.open_source(path)
+
+
+def test_the_name_of_a_format_says_whether_it_is_a_table() -> None:
+    """Detection loads only the formats a file can be."""
+    for name in catalog.names():
+        assert {one.signature.kind == "csv" for one in catalog.variants(name)} == {name.endswith("_csv")}
