@@ -67,12 +67,12 @@ def collect(node: Any, found: list[str], silent: frozenset[str] = _STRUCTURE, *,
         if not raw and "source" in node and node.get("type") == "totp":
             node = _code(node)
         for name, value in node.items():
-            if raw or name not in silent:
-                if type(value) is str:
-                    if value:
-                        found.append(value)
-                elif value is not None and value is not True and value is not False:
-                    collect(value, found, silent, raw=raw or name in _RAW)
+            kind = type(value)
+            if kind is str:
+                if value and (raw or name not in silent):
+                    found.append(value)
+            elif value is not None and kind is not bool and (raw or name not in silent):
+                collect(value, found, silent, raw=raw or name in _RAW)
     elif kind is list or kind is tuple:
         for value in node:
             collect(value, found, silent, raw=raw)

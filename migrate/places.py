@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,7 +65,7 @@ class Places(msgspec.Struct):
 
     def _add(self, one: Collection, said: dict[str, list[str]]) -> None:
         path = self.paths[one.id]
-        found = [one.title, *path, "/".join(path), *_all(msgspec.to_builtins(one.extra))]
+        found = [one.title, *path, "/".join(path), *_all(one.extra)]
         found += [text for text in (one.subtitle, one.icon, one.color, one.creation_at, one.modified_at) if text]
         words = (word for alias in one.aliases for word in (alias, *said.get(alias, ())))
         is_called_so = not one.title or any(spells(word, path) for word in words)
@@ -87,11 +87,13 @@ class Places(msgspec.Struct):
                 lost.add(text)
         return lost
 
-    def strays(self, folders: Sequence[str], texts: Iterable[str]) -> bool:
-        """Whether an item is in a folder of a source that its record, whose texts these are, does not name."""
+    def strays(self, folders: Sequence[str], texts: Container[str], more: Sequence[tuple[str, ...]]) -> bool:
+        """Whether an item is in a folder of a source that its record, which says these texts, does not name."""
         for folder in folders:
-            is_named = not self.names.get(folder, _NOTHING).isdisjoint(texts)
-            if folder in self.spoken_of and not is_named and self.paths.get(folder) != self.root:
+            if folder not in self.spoken_of or self.paths.get(folder) == self.root:
+                continue
+            names = self.names.get(folder, _NOTHING)
+            if not any(name in texts for name in names) and all(names.isdisjoint(one) for one in more):
                 return True
         return False
 

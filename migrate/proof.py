@@ -84,17 +84,21 @@ class Wanted(msgspec.Struct):
         if kind is dict:
             if type(shape) is not dict:
                 shape = _ANYTHING
-            every = shape.get("*")
-            add = self.texts.append
+            get, every, add, count = shape.get, shape.get("*"), self.texts.append, 0
             for key, value in node.items():
-                if value is None or value is True or value is False or value == "":
-                    continue
-                below = shape.get(key, every)
-                if below is None and type(value) is str:
-                    self.count += 1
-                    add(value)
-                else:
-                    self.take(value, below, node)
+                kind = type(value)
+                if kind is str:
+                    if value and (below := get(key, every)) is None:
+                        count += 1
+                        add(value)
+                    elif value:
+                        self.take(value, below, node)
+                elif kind is dict or kind is list:
+                    if value:
+                        self.take(value, get(key, every), node)
+                elif value is not None and kind is not bool:
+                    self.take(value, get(key, every), node)
+            self.count += count
         elif kind is list:
             below = shape.get("*") if type(shape) is dict else None
             for value in node:
@@ -186,7 +190,7 @@ class _Judge(msgspec.Struct):
         need = Counter(want.texts)
         short, over = _unequal(need, has)
         findings = self._lost(place, tie, data, want, has, short, folders) if short or want.somewhere else []
-        if not tie.is_shared:
+        if not tie.is_shared and (folders or self.inside is not None):
             findings += self._folders(place, tie, data, folders, need, want)
         if over and not tie.may_hold_more:
             twice = _twice(row, over, need, want, is_fresh=tie.is_fresh)
@@ -216,11 +220,11 @@ class _Judge(msgspec.Struct):
         self, place: str, tie: Tie, data: Any, folders: tuple[str, ...], need: Counter[str], want: Wanted
     ) -> list[Finding]:
         """Say whether the item is in another folder than the source has it in."""
-        wrong = Finding(place, tie.item, "its folder", "misplaced")
         if self.inside is not None:
-            return [wrong] if self.places.misplaced(folders, self.inside(place, data)) else []
-        if folders and self.places.strays(folders, {*need, *(text for e in want.somewhere for text in e)}):
-            self.strays.append(wrong)
+            is_wrong = self.places.misplaced(folders, self.inside(place, data))
+            return [Finding(place, tie.item, "its folder", "misplaced")] if is_wrong else []
+        if self.places.strays(folders, need, want.somewhere):
+            self.strays.append(Finding(place, tie.item, "its folder", "misplaced"))
         return []
 
 

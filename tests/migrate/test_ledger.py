@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import re
 import zipfile
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,15 +104,19 @@ def in_table(text: str, found: laws.Loaded) -> int:
 def in_container(found: laws.Loaded) -> int:
     adapter = found.source.adapter
     assert adapter is not None
+    named = re.findall(r'"integrityHash": "([^"]+)"', json.dumps(plain(found.items), default=str))
+    count = len(named)
     with zipfile.ZipFile(io.BytesIO(found.source.original)) as container:
-        names = [one.filename for one in container.infolist() if not one.is_dir()]
-        count = in_json(container.read(adapter.member), found)
-        for name in names:
-            if name.endswith("attributes"):
-                count += leaves(json.loads(container.read(name)))
-    named = sum(json.dumps(row, default=str).count('"integrityHash"') for row in plain(found.items))
-    beside = sum(len(one.get("members", {})) for own in found.extras.values() for one in own.values())
-    return count + named + beside
+        for one in container.infolist():
+            content = container.read(one)
+            if one.filename == adapter.member:
+                count += in_json(content, found)
+            elif one.filename.endswith("attributes"):
+                count += leaves(json.loads(content))
+            elif not one.is_dir():
+                own = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+                count += own not in named  # a file no item has
+    return count
 
 
 def dumb(found: laws.Loaded) -> int:

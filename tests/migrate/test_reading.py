@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from migrate import catalog, moving
-from migrate.formats import bitwarden_json
+from migrate.adapter import Parsed
 from migrate.reading import read_record
-from migrate.source import Record
+from migrate.source import Record, Source
 from tests.migrate.household import as_bytes, bring, export, login, opened, vault
 from vault.errors import KeyferryError
+from vault.model import Item
 from vault.store import Store
 
 COUNT = 1_000
@@ -61,17 +62,37 @@ def spoiled() -> bytes:
     return b'{"encrypted": false, "folders": [],\n"items": [\n' + b",\n".join(lines) + b"\n]}\n"
 
 
+def reading_after(monkeypatch: pytest.MonkeyPatch, before: Callable[[Record], None], *, then: bool = False) -> None:
+    """Do something with each record before the adapter reads it, or after."""
+    honest = catalog.parse
+
+    def parse(source: Source) -> Parsed:
+        parsed = honest(source)
+        read = parsed.read
+
+        def read_then(record: Record) -> Item | None:
+            if not then:
+                before(record)
+            made = read(record)
+            if then:
+                before(record)
+            return made
+
+        parsed.read = read_then
+        return parsed
+
+    monkeypatch.setattr(catalog, "parse", parse)
+
+
 @pytest.fixture
 def strict_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapter fails on one record."""
-    honest = bitwarden_json._item
 
-    def item(record: Record) -> Any:
+    def before(record: Record) -> None:
         if record.data.get("notes") == STRUCK:
             raise KeyError(STRUCK)
-        return honest(record)
 
-    monkeypatch.setattr(bitwarden_json, "_item", item)
+    reading_after(monkeypatch, before)
 
 
 def editor_at(data: bytes, line: int, column: int) -> str:
@@ -125,15 +146,11 @@ def test_a_rotten_record_leaves_no_folder_line_or_count_behind(store: Store) -> 
 def test_an_adapter_that_fails_halfway_takes_its_lines_and_changes_back(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = bitwarden_json._item
-
-    def item(record: Record) -> Any:
-        made = honest(record)
+    def after(record: Record) -> None:
         if record.place == "items/0":
             raise IndexError
-        return made
 
-    monkeypatch.setattr(bitwarden_json, "_item", item)
+    reading_after(monkeypatch, after, then=True)
     card = {
         **login("a", "x", "1"),
         "type": 3,
@@ -151,10 +168,10 @@ def test_an_adapter_that_fails_halfway_takes_its_lines_and_changes_back(
 
 
 def test_an_error_of_ours_is_not_mistaken_for_a_rotten_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def item(record: Record) -> Any:
+    def before(_: Record) -> None:
         raise KeyferryError("stop")
 
-    monkeypatch.setattr(bitwarden_json, "_item", item)
+    reading_after(monkeypatch, before)
     with pytest.raises(KeyferryError, match="stop"):
         bring(store, export([login("a", "x", "1")]))
     assert store.runs() == []
