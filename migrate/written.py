@@ -10,7 +10,7 @@ import csv
 import io
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -47,8 +47,15 @@ def _check(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable
         for totp in item.credentials:
             if isinstance(totp, Totp):
                 codes = _codes(texts) if codes is None else codes
-                if _code(totp) not in codes and not (_is_bare(totp) and totp.secret.reveal() in texts):
+                if _code(totp) not in codes and not _is_as_it_was(totp, texts):
                     raise _lost(target)
+
+
+def _is_as_it_was(totp: Totp, texts: Collection[str]) -> bool:
+    """Whether a code stands in the file as its bare key, or as the text its source had: spaced, say, in lower case."""
+    if totp.source is not None and totp.source.reveal() in texts:
+        return True
+    return _is_bare(totp) and totp.secret.reveal() in texts
 
 
 def _lost(target: Adapter) -> UndeclaredLoss:
