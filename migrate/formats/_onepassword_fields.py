@@ -34,6 +34,9 @@ def field_of(value: str, kind: str, original: str | None, **members: Any) -> Fie
 
 # -- the web form of a login
 
+_SAME = {code: code for code in op.FIELD_TYPES}
+_ROLES = {"username": "username", "password": "password"}
+
 
 def login_fields(record: Record, fields: list[dict[str, Any]], code: str) -> tuple[dict[str, Field], list[Field]]:
     """Return user name and password, and what else the form held, in order.
@@ -55,7 +58,7 @@ def login_fields(record: Record, fields: list[dict[str, Any]], code: str) -> tup
 
 def _roles(fields: list[dict[str, Any]]) -> dict[str, int]:
     found = {}
-    for role in ("username", "password"):
+    for role in _ROLES:
         those = [n for n, data in enumerate(fields) if data.get("designation") == role]
         filled = [n for n in those if fields[n].get("value")]
         if those:
@@ -66,11 +69,11 @@ def _roles(fields: list[dict[str, Any]]) -> dict[str, int]:
 def _login_field(record: Record, data: dict[str, Any], role: str | None, details: dict[str, Any]) -> Field:
     is_named_so = rules.same_role(data.get("name"), data) is not None
     label, value = taking.optional(data, "name"), _login_value(data, details)
-    code = taking.code(data, "fieldType", {code: code for code in op.FIELD_TYPES})
+    code = taking.code(data, "fieldType", _SAME)
     kind, usual = op.FIELD_TYPES.get(code, "string"), code if code in op.PLAIN_TYPES else None
     if role is not None:
         kind, usual = (CONCEALED, "P") if role == "password" else ("string", "T")
-    designation = taking.code(data, "designation", {"username": "username", "password": "password"})
+    designation = taking.code(data, "designation", _ROLES)
     if role is None and designation is not None:
         details |= {"designation": designation, "named": is_named_so}
     taking.forget_empty(data, "designation", "fieldType")

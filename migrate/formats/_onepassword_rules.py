@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from migrate.rules import each, instant_of, number_of, rule
@@ -71,10 +72,17 @@ def onepassword_category(code: Any, _: Mapping[str, Any]) -> tuple[str, ...] | N
 @each
 def seconds_or_never(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """UNIX seconds become an RFC 3339 time; 0 says that there is none."""
+    return _time(value) if type(value) is int else _time_of(value)
+
+
+def _time_of(value: Any) -> tuple[str, ...] | None:
     if number_of(value) == 0:
         return ()
     instant = instant_of(value)
     return None if instant is None else (instant,)
+
+
+_time = lru_cache(maxsize=256)(_time_of)  # each time is asked for by the ledger and by the reader
 
 
 @each

@@ -40,6 +40,7 @@ SIGNATURE = Signature(
 )
 
 DATA, ATTRIBUTES = "export.data", "export.attributes"
+STATES = {word: word for word in ("active", "archived", "trashed")}
 MODES = {"default": None, "never": "never"}
 
 _FILE = {"decryptedSize": codes(0)}
@@ -69,7 +70,7 @@ _ITEM: dict[str, Any] = {
     "createdAt": changed(rules.seconds_or_never),
     "updatedAt": changed(rules.seconds_or_never),
     "trashed": codes(0, 1),
-    "state": codes("active", "archived", "trashed"),
+    "state": codes(*STATES),
     "categoryUuid": changed(rules.onepassword_category),
     "details": {
         "loginFields": {"*": _LOGIN_FIELD},
@@ -246,7 +247,7 @@ class _Export:
         }
 
     def _states(self, data: dict[str, Any]) -> dict[str, Any]:
-        state = taking.code(data, "state", {word: word for word in ("active", "archived", "trashed")})
+        state = taking.code(data, "state", STATES)
         favorite = data.get("favIndex")
         if favorite is None or (isinstance(favorite, int) and favorite in (0, 1)):
             data.pop("favIndex", None)
