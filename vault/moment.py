@@ -45,7 +45,7 @@ def from_micros(micros: int) -> Instant:
         raise ValueError("outside the years 1 to 9999")
     from datetime import timedelta
 
-    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
     fraction = f".{rest:06d}".rstrip("0") if rest else ""
     if 0 < len(fraction) < 4:
         fraction = fraction.ljust(4, "0")
