@@ -99,6 +99,10 @@ REFUSED = {
         lambda: b'{"vaults": {"a": {"items": []}}, "version": "1.2"}', WRONG, ("no bitwarden_json",),
         ("--from", "bitwarden_json"),
     ),
+    "two products that fit": Bad(
+        lambda: files.onepux(**{"data.json": bitwarden()}), TIE,
+        ("could be bitwarden_json or onepassword_1pux", "--from"),
+    ),
     "a format that is none": Bad(bitwarden, 2, ("there is no format", "bitwarden_json"), ("--from", "bitwarden-json")),
     "Windows-1252": Bad(
         lambda: bitwarden(login("Zoë")).replace(b"\\u00eb", b"\xeb"), ENCODING, ("byte", "--encoding cp1252")
@@ -110,9 +114,6 @@ REFUSED = {
     ),
     "UTF-16 cut in the middle of a character": Bad(
         lambda: bitwarden().decode().encode("utf-16")[:-1], DAMAGED, ("middle of a character",)
-    ),
-    "a NUL byte in JSON": Bad(
-        lambda: bitwarden(login("a|b")).replace(b"a|b", b"a\0b"), DAMAGED, ("no valid JSON at line 1",)
     ),
     "100 MB of one line": Bad(lambda: b"some words and " * 7_000_000, UNKNOWN, ("no product known",)),
     "100 MB of one line in a table": Bad(
@@ -157,17 +158,14 @@ REFUSED = {
     "1,000,000 members": Bad(files.million, UNSAFE, ("members",), name="export.1pux"),
     "1,000,000 members, 3 of them claimed": Bad(partial(files.million, 3), UNSAFE, ("members",), name="export.1pux"),
     "XML entity bomb": Bad(files.entity_bomb, UNSAFE, ("entities",), name="export.xml"),
-    "JSON 10,000 deep in a record": Bad(
-        lambda: bitwarden(login(), login(x="@")).replace(b'"@"', DEEP), DAMAGED, ("nested too deeply",)
-    ),
     "JSON 10,000 deep beside the records": Bad(
         lambda: bitwarden(more="@").replace(b'"@"', DEEP), DAMAGED, ("nested too deeply",)
     ),
     "one key twice": Bad(
         lambda: bitwarden(encrypted=False).replace(b"{", b'{"encrypted": true, ', 1), DAMAGED, ("same key twice",)
     ),
-    "a number JSON does not know": Bad(
-        lambda: bitwarden(login(x="@")).replace(b'"@"', b"NaN"), DAMAGED, ("no valid JSON",)
+    "a number JSON does not know, beside the records": Bad(
+        lambda: bitwarden(more="@").replace(b'"@"', b"NaN"), DAMAGED, ("number that JSON does not allow",)
     ),
     "an export that only its account opens": Bad(
         lambda: bitwarden(encKeyValidation_DO_NOT_EDIT="2.a|b|c"), UNKNOWN, ("only its own account", "(Encrypted)")
@@ -288,6 +286,26 @@ def test_one_rotten_record_costs_only_itself(home: Home, tmp_path: Path) -> None
     shown = home.type("migrate", written(tmp_path, data)).out
     assert "items/2" in shown and "line 1, column" in shown and SECRET not in shown
     assert "Last" in home.type("list").out
+
+
+ROTTEN = {
+    "a NUL byte": b'"a\0b"',
+    "a line break in a text": b'"a\nb"',
+    "10,000 levels": DEEP,
+    "a number JSON does not know": b"NaN",
+    "a number of 5,000 digits": b"9" * 5000,
+    "one key twice": b'1,"x":2',
+    "a text that is cut off by a brace": b"tru",
+}
+
+
+@pytest.mark.parametrize("what", list(ROTTEN))
+def test_what_json_does_not_allow_costs_only_its_record(what: str, full: Home, tmp_path: Path) -> None:
+    data = bitwarden(login("First"), login("Rotten", x="@"), login("Last")).replace(b'"@"', ROTTEN[what])
+    done = full.type("migrate", "--dry-run", "--json", written(tmp_path, data))
+    assert done.code == 3
+    assert (done.json()["items"]["new"], done.json()["items"]["quarantined"]) == (2, 1)
+    assert SECRET not in done.out
 
 
 def test_values_of_the_wrong_type_stay_what_they_are(home: Home, tmp_path: Path) -> None:
@@ -478,6 +496,8 @@ def test_an_encrypted_export_needs_its_password_and_says_so(untouched: Home, tmp
         "convert", plain, tmp_path / "x.txt", "--to", "otpauth_uris", "--out-password-file", password
     )
     refused(other, 2, "cannot be written encrypted")
+    to_zip = ("convert", plain, tmp_path / "x.zip", "--to", "bitwarden_json")
+    refused(untouched.type(*to_zip, "--out-password-file", password), 2, "encrypts no ZIP file")
     inspected = untouched.type("inspect", sealed, "--password-file", "-", stdin=b"correct horse\n")
     assert (inspected.code, "1 login" in inspected.out) == (0, True)
 
