@@ -220,7 +220,7 @@ def table(
     shapes: dict[str, Any] = {name: c.shape for name, c in columns.items() if c is not None and c.shape is not None}
     shapes |= shape or {}
     shapes |= {other: shapes[ours] for other, ours in (aliases or {}).items() if ours in shapes}
-    return Adapter(signature, plan.parse, plan.render, shape=shapes, kept_raw=frozenset(kept_raw))
+    return Adapter(signature, plan.parse, plan.render, shape=shapes, kept_raw=frozenset((*columns, *kept_raw)))
 
 
 def reader(columns: Mapping[str, Column | None]) -> FromRow:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,78 @@ def test_a_row_whose_cells_slipped_costs_only_itself() -> None:
     assert [item.title for item in loaded.items] == ["A", "G", "H", "I"]
     assert [q.line for q in loaded.ledger.quarantine] == [3, 4, 5, 6, 7, 8]
     assert loaded.ledger.values()["arrived"] == 16
+
+
+def logins(count: int) -> list[dict[str, str]]:
+    """Return logins with all that a table is known to lose: zeros, signs, quotes, lines, letters beyond ASCII."""
+    hard = ["007", "=1+1", "+49", "-x", "@home", "NA", " spaced ", 'qu"ote', "com,ma; tab\t", "é€ß", "two\nlines"]
+    hard.append("<&>")
+        "007",
+        "=1+1",
+        "+49",
+        "-x",
+        "@home",
+        "NA",
+        " spaced ",
+        'qu"ote',
+        "com,ma; tab\t",
+        "é€ß",
+        "two\nlines",
+        "<&>",
+    ]
+    return [
+        {
+            "url": f"https://site{n}.example.test/?a=1&b={n}",
+            "username": f"user {n}",
+            "password": f"{hard[n % len(hard)]}",
+            "extra": "one\r\ntwo" if n % 7 == 0 else "",
+            "name": f"Site {n}",
+            "grouping": "Home\\Büro",
+        }
+        for n in range(count)
+    ]
+
+
+def respelled(data: bytes, delimiter: str = ",", end: str = "\n") -> str:
+    text = io.StringIO(newline="")
+    rows = csv.reader(io.StringIO(data.decode(), newline=""))
+    csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue()
+
+
+def escaped(data: bytes) -> bytes:
+    rows = [[html.escape(cell) for cell in row] for row in csv.reader(io.StringIO(data.decode(), newline=""))]
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue().encode()
+
+
+VARIANTS: dict[str, tuple[Callable[[bytes], bytes], dict[str, str]]] = {
+    "BOM": (lambda data: b"\xef\xbb\xbf" + data, {}),
+    "UTF-16": (lambda data: data.decode().encode("utf-16"), {}),
+    "UTF-16 without a mark": (lambda data: data.decode().encode("utf-16-le"), {"encoding": "utf-16-le"}),
+    "Windows-1252": (lambda data: data.decode().encode("cp1252"), {"encoding": "cp1252"}),
+    "semicolons": (lambda data: respelled(data, ";").encode(), {}),
+    "tabs": (lambda data: respelled(data, "\t").encode(), {}),
+    "CRLF": (lambda data: respelled(data, end="\r\n").encode(), {}),
+    "CR": (lambda data: respelled(data, end="\r").encode(), {}),
+    "HTML-escaped": (escaped, {}),
+    "no last line end": (lambda data: data.rstrip(b"\r\n"), {}),
+    "header twice": (lambda data: data + data[: data.index(b"\n") + 1], {}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_same_200_logins_come_out_of_every_spelling_of_the_file(variant: str) -> None:
+    data = file(*logins(200))
+    change, options = VARIANTS[variant]
+    expected, found = laws.load(None, data), laws.load(None, change(data), options=options)
+    assert len(expected.items) == 200
+    assert expected.ledger.warnings == []
+    assert laws.canon(found) == laws.canon(expected)
+
+
+def test_the_password_of_a_thousandth_login_is_the_one_of_its_row() -> None:
+    rows = logins(1000)
+    found = laws.load(None, file(*rows)).items
+    assert [find(item, BasicAuth).password.text for item in found] == [row["password"] for row in rows]

@@ -224,3 +224,9 @@ def test_a_dropped_column_is_counted_and_left_out() -> None:
 )
 def test_a_file_is_escaped_only_as_a_whole(text: str, escaped: bool) -> None:
     assert is_escaped(text) is escaped
+
+
+def test_a_text_that_ends_within_a_character_is_told_as_maybe_cut_off() -> None:
+    with pytest.raises(UnknownEncoding) as refused:
+        table("a,b\n1,é".encode()[:-1])
+    assert "may be cut off" in refused.value.hint
