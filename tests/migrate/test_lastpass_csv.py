@@ -181,19 +181,6 @@ def logins(count: int) -> list[dict[str, str]]:
     """Return logins with all that a table is known to lose: zeros, signs, quotes, lines, letters beyond ASCII."""
     hard = ["007", "=1+1", "+49", "-x", "@home", "NA", " spaced ", 'qu"ote', "com,ma; tab\t", "é€ß", "two\nlines"]
     hard.append("<&>")
-        "007",
-        "=1+1",
-        "+49",
-        "-x",
-        "@home",
-        "NA",
-        " spaced ",
-        'qu"ote',
-        "com,ma; tab\t",
-        "é€ß",
-        "two\nlines",
-        "<&>",
-    ]
     return [
         {
             "url": f"https://site{n}.example.test/?a=1&b={n}",
