@@ -20,8 +20,16 @@ from vault.moment import is_instant
 MANY = frozenset({"url", "notes", "note", "field", "hidden", "totp", "tags", "folder", "drop"})  # may be said twice
 SECRET = frozenset({"password", "totp", "hidden", "card_number"})
 OF_LOGINS = frozenset({"username", "url"})
-YES = frozenset(word for one in ("1", "x", "y", "yes", "true", "on", "ja", "oui", "si", "sí") for word in (one, one.upper(), one.title()))
-NO = frozenset(word for one in ("0", "n", "no", "false", "off", "nein", "non") for word in (one, one.upper(), one.title()))
+YES = frozenset(
+    spelled
+    for word in ("1", "x", "y", "yes", "true", "on", "ja", "oui", "si", "sí")
+    for spelled in (word, word.upper(), word.title())
+)
+NO = frozenset(
+    spelled
+    for word in ("0", "n", "no", "false", "off", "nein", "non")
+    for spelled in (word, word.upper(), word.title())
+)
 
 
 def _read_field(draft: Draft, header: str, cell: str) -> bool:

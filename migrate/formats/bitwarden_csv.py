@@ -150,7 +150,7 @@ def is_of_organization(out: Outgoing) -> bool:
     header = out.extras.get(out.format, {}).get("header")
     if isinstance(header, list):
         return "collections" in header
-    kinds = {one.kind for one in out.collections if one.format == out.format}
+    kinds = {one.kind for one in out.collections if one.format == out.format and one.aliases}
     return "collection" in kinds and "folder" not in kinds
 
 
