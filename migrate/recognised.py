@@ -214,17 +214,24 @@ def looks_like(seen: Glimpse, name: str) -> KeyferryError:
             hint="no product writes such an export; get the file again from where you trust it",
         )
     look = next((one for one in LOOKS if fits(one, seen)), None)
-    if look is not None:
+    if look is not None and look.instead != _MAP:
         return UnknownFormat(f"{name} looks like {look.what}, for which there is no reader", hint=look.instead)
     if seen.broken is not None:
         return seen.broken
     if seen.kind == "csv":
-        from migrate.mapping import undecided_columns
-
-        return undecided_columns(seen.header, {}, name)
+        return _undecided(seen, name, look)
     if seen.kind in _KINDS:
         return UnknownFormat(f"{name} is {_KINDS[seen.kind]}, but of no product known here", hint=_LIST)
     return UnknownFormat(f"{name} is of no known format", hint=_LIST)
+
+
+def _undecided(seen: Glimpse, name: str, look: Look | None) -> KeyferryError:
+    from migrate.mapping import undecided_columns
+
+    error = undecided_columns(seen.header, {}, name)
+    if look is None or not error.message.startswith(name):
+        return error
+    return type(error)(f"{name} looks like {look.what} and{error.message.removeprefix(name)}", hint=error.hint)
 
 
 def fits(look: Look, seen: Glimpse) -> bool:

@@ -209,6 +209,14 @@ def test_what_comes_through_a_pipe_is_refused_alike(untouched: Home) -> None:
     refused(untouched.type("migrate", "-", stdin=cut(household(), 5)), DAMAGED, "standard input ends too early")
 
 
+def test_a_table_through_a_pipe_is_looked_at_like_a_file(untouched: Home) -> None:
+    table = f"Konto,Adresse,Kennwort\nBank,https://a.example,{SECRET}\n".encode()
+    shown = untouched.type("inspect", "-", stdin=table)
+    assert (shown.code, "standard input" in shown.out, SECRET in shown.out) == (0, True, False)
+    assert "Kennwort" in shown.out
+    refused(untouched.type("verify", "-", stdin=household()), 37, "standard input was not imported")
+
+
 def test_paths_that_are_no_export(untouched: Home, tmp_path: Path) -> None:
     refused(untouched.type("migrate", tmp_path), 19, "is a folder", "name the export file in it")
     refused(untouched.type("migrate", tmp_path / "nothing.json"), 19, "there is no file nothing.json")

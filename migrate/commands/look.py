@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate.commands.shared import PATH, counted, open_export, open_vault, reading_options, show_lines
+from migrate.commands.shared import PATH, counted, open_bytes, open_vault, read_export, reading_options, show_lines
 from vault.errors import NoSuchRun
 from vault.screen import Session, command
 
@@ -33,10 +33,11 @@ def inspect(session: Session, source: Path, **given: Any) -> None:
     from vault.errors import UndecidedColumns, UnknownFormat
     from vault.model import kind_of
 
+    named, data = read_export(source, given)
     try:
-        opened = open_export(source, given)
+        opened = open_bytes(named, data, given)
     except (UnknownFormat, UndecidedColumns):
-        if not _table(session, source, given):
+        if not _table(session, named, data, given):
             raise
         return
     kinds: Counter[str] = Counter()
@@ -69,14 +70,13 @@ def inspect(session: Session, source: Path, **given: Any) -> None:
     session.done(f"{sum(kinds.values()):,} items, {ledger.total:,} values: {counted(dict(kinds)) or 'nothing'}")
 
 
-def _table(session: Session, source: Path, given: dict[str, Any]) -> bool:
+def _table(session: Session, named: Path, data: bytes, given: dict[str, Any]) -> bool:
     """Show the columns of a table no product is known for; False if the file is no table."""
     from migrate import catalog, mapping
 
-    data = catalog.read_file(source)
-    if catalog.glimpse(data, source.name, given.get("encoding")).kind != "csv":
+    if catalog.glimpse(data, named.name, given.get("encoding")).kind != "csv":
         return False
-    return mapping.show(session, data, source.name, given.get("encoding"))
+    return mapping.show(session, data, named.name, given.get("encoding"))
 
 
 @command("verify", help="Prove again that everything in an export is in the vault; names what is not.")
@@ -85,12 +85,13 @@ def _table(session: Session, source: Path, given: dict[str, Any]) -> bool:
 @click.option("--run", "run_id", metavar="RUN", help="The import to compare with; the newest of this file by default.")
 def verify(session: Session, source: Path, run_id: str | None, **given: Any) -> int:
     """Exit with 0 if all is there, 3 if edited since but kept in history or trash, 4 if something is missing."""
-    from migrate import catalog, moving
+    from migrate import moving
 
+    named, data = read_export(source, given)
     with open_vault(session, read_only=True) as store:
-        run = store.run(run_id) if run_id else _run_of(store, catalog.read_file(source), source.name)
+        run = store.run(run_id) if run_id else _run_of(store, data, named.name)
         given = {**given, "format": given.get("format") or run.format}
-        opened = open_export(source, given, run.options)
+        opened = open_bytes(named, data, given, run.options)
         with session.progress(f"comparing {opened.name}") as bar:
             found = moving.verify(store, opened, run, bar.advance)
     _tell(session, found, opened)
@@ -146,7 +147,9 @@ def _tell(session: Session, found: Verification, opened: Source) -> None:
     )
     counts = f"{proof.found:,} of {proof.values:,} values of run {found.run.id} are in the vault"
     if found.missing:
-        session.done(f"NOT all there: {counts}; {len(found.missing)} places differ, named above")
+        session.done(
+            f"NOT all there: {counts}; {len(found.missing)} place{'' if len(found.missing) == 1 else 's'} named above"
+        )
     elif found.edited:
         session.done(f"{counts}; {len(found.edited)} were edited since and are kept in history or trash")
     else:

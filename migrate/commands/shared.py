@@ -53,17 +53,29 @@ def read_password(path: Path | None) -> str | None:
         raise UsageError("the password file is no UTF-8 text", hint="save it as UTF-8") from None
 
 
-def open_export(path: Path, given: dict[str, Any], options: dict[str, Any] | None = None) -> Source:
-    """Open the export a command names; ``-`` is standard input."""
+def read_export(path: Path, given: dict[str, Any]) -> tuple[Path, bytes]:
+    """Return name and bytes of the export a command names; ``-`` is standard input, which can be read only once."""
     from migrate import catalog
 
-    if str(path) == str(given.get("password_file")) == "-":
+    if str(path) != "-":
+        return path, catalog.read_file(path)
+    if str(given.get("password_file")) == "-":
         raise UsageError("export and password cannot both come from standard input", hint="put one of them in a file")
+    named, data = Path("standard input"), sys.stdin.buffer.read()
+    catalog.check_not_empty(data, named.name)
+    return named, data
+
+
+def open_export(path: Path, given: dict[str, Any], options: dict[str, Any] | None = None) -> Source:
+    """Open the export a command names; ``-`` is standard input."""
+    return open_bytes(*read_export(path, given), given, options)
+
+
+def open_bytes(named: Path, data: bytes, given: dict[str, Any], options: dict[str, Any] | None = None) -> Source:
+    """Open an export whose bytes are read already."""
+    from migrate import catalog
+
     merged = {**(options or {}), **({"encoding": given["encoding"]} if given.get("encoding") else {})}
-    data, named = None, path
-    if str(path) == "-":
-        data, named = sys.stdin.buffer.read(), Path("standard input")
-        catalog.check_not_empty(data, named.name)
     if "password" not in given:  # read once: several exports may share it, and standard input has it once
         given["password"] = read_password(given.get("password_file"))
     return catalog.open_source(named, format=given.get("format"), options=merged, data=data, password=given["password"])

@@ -90,9 +90,16 @@ FILES = {
 @pytest.mark.parametrize("what", list(FILES))
 def test_a_file_is_named_and_a_way_is_shown(what: str) -> None:
     error = said(FILES[what])
-    assert isinstance(error, UnknownFormat)
+    assert isinstance(error, UnknownFormat | UndecidedColumns)
     assert what in error.message
     assert error.hint
+
+
+def test_a_table_of_a_product_without_a_reader_shows_its_columns() -> None:
+    error = said(FILES["NordPass"], "nord.csv")
+    assert isinstance(error, UndecidedColumns)
+    assert error.message.startswith("nord.csv looks like a table of NordPass and has columns without a decision: name,")
+    assert "keyferry migrate nord.csv --map name=title" in error.hint
 
 
 def test_every_kind_of_look_says_what_to_do_and_tests_something() -> None:
