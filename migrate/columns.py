@@ -19,7 +19,7 @@ from migrate.decoding import decode
 from migrate.draft import Column, Draft, note
 from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
-from migrate.shape import Changed, Codes, count
+from migrate.shape import Changed, Codes, count, new_tally
 from migrate.source import Record, Source
 from migrate.tables import Check, Rows, is_escaped, table_of
 from vault.errors import WrongFormat
@@ -146,9 +146,10 @@ class Plan(msgspec.Struct, frozen=True):
 def put_aside(record: Record, beside: Beside, cells: Row | None = None) -> None:
     """Keep a row that is no item beside the items, with its number; its values count as elsewhere, none as changed."""
     ledger = record.source.ledger
-    tally = [0, 0, 0]
+    tally = new_tally()
     count(record.data, ledger.shape, tally)
     ledger.changed -= tally[1]
+    ledger.changed_lines.subtract(tally[3])
     kept = dict(record.data) if cells is None else cells
     said = "\0".join(f"{name}\0{cell}" for name, cell in sorted(kept.items()))
     mark = hashlib.sha256(said.encode()).hexdigest()[:12]  # two files may have different rows of one number

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from migrate.shape import Shape, count
+from migrate.shape import Shape, count, new_tally
 
 
 class Quarantined(msgspec.Struct, frozen=True):
@@ -36,12 +36,9 @@ class Ledger(msgspec.Struct):
     changed: int = 0
     structure: int = 0
     elsewhere_lines: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (place, where) -> values
-    dropped_lines: Counter[tuple[str, str]] = msgspec.field(
-        default_factory=Counter
-    )  # (column or member, by whose choice)
-    changed_lines: Counter[str] = msgspec.field(
-        default_factory=Counter
-    )  # rule -> values, for changes made by the reader
+    # (column or member, by whose choice) -> values
+    dropped_lines: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    changed_lines: Counter[str] = msgspec.field(default_factory=Counter)  # rule -> values
     quarantine: list[Quarantined] = msgspec.field(default_factory=list)
     warnings: list[str] = msgspec.field(default_factory=list)
 
@@ -54,17 +51,17 @@ class Ledger(msgspec.Struct):
         self._count(data, self.frame_shape)
 
     def _count(self, data: Any, shape: Shape) -> int:
-        tally = [0, 0, 0]
+        tally = new_tally(self.changed_lines)
         count(data, shape, tally)
         self.total += tally[0]
         self.changed += tally[1]
         self.structure += tally[2]
-        return tally[0]
+        return int(tally[0])
 
     def elsewhere(self, place: str, part: Mapping[str, Any], path: str = "") -> None:
         """Note values that are kept raw because the adapter does not know their keys."""
         for key, value in part.items():
-            tally = [0, 0, 0]
+            tally = new_tally()
             count(value, None, tally)
             if tally[0]:
                 self.elsewhere_lines[place, f"{path}.{key}" if path else key] += tally[0]

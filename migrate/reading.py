@@ -12,7 +12,7 @@ from migrate.adapter import Parsed
 from migrate.ledger import Quarantined
 from migrate.lines import entries
 from migrate.records import Cut, DuplicateKey, Pattern, cut, line_of, read_json
-from migrate.shape import count, spell_surrogates
+from migrate.shape import count, new_tally, spell_surrogates
 from migrate.source import Record, Source
 from migrate.tables import Rows, read_table
 from vault.errors import KeyferryError
@@ -84,10 +84,11 @@ def items_of(source: Source, parsed: Parsed) -> Iterator[tuple[Record, Item | No
 
 def set_aside(source: Source, record: Record, reason: str) -> None:
     """Put a record that was counted already into quarantine, its changes and lines taken back."""
-    tally = [0, 0, 0]
+    tally = new_tally()
     if record.raw[:1] == b"{":
         count(read_record(record.raw), source.ledger.shape, tally)
     source.ledger.changed -= tally[1]
+    source.ledger.changed_lines.subtract(tally[3])
     for noted in [key for key in source.ledger.elsewhere_lines if key[0] == record.place]:
         del source.ledger.elsewhere_lines[noted]
     line, column = line_of(source.text, record.offset) if record.offset >= 0 else (record.line, 1)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import html
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from types import CodeType, FunctionType
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ import msgspec
 from migrate.adapter import Adapter
 from migrate.ledger import Ledger
 from vault.screen import clean
+
+_LONGEST_KEY = 40
 
 FATES = ("total", "arrived", "elsewhere", "changed", "dropped", "quarantined", "structure")
 
@@ -28,12 +32,12 @@ class Lines(msgspec.Struct):
     @classmethod
     def of(cls, ledger: Ledger, adapter: Adapter) -> Lines:
         """Sum the lines of a ledger by path; keys no adapter declares are masked."""
-        mask = _Mask(adapter.kept_raw)
+        mask = _Mask(known_keys(adapter))
         elsewhere: Counter[str] = Counter()
         for (_, path), values in ledger.elsewhere_lines.items():
             elsewhere[mask.path(path)] += values
         rows = [("elsewhere", path, "kept raw, shown as a custom field", n) for path, n in elsewhere.most_common()]
-        rows += [("changed", "values", _words(rule), n) for rule, n in ledger.changed_lines.most_common()]
+        rows += [("changed", "values", _words(rule), n) for rule, n in ledger.changed_lines.most_common() if n]
         rows += [("dropped", mask.path(what), by, n) for (what, by), n in ledger.dropped_lines.most_common()]
         rows += [("quarantined", f"{q.place}{_at(q.line, q.column)}", q.reason, q.values) for q in ledger.quarantine]
         return cls(rows)
@@ -41,7 +45,7 @@ class Lines(msgspec.Struct):
     @staticmethod
     def shown_path(adapter: Adapter | None) -> Callable[[str], str]:
         """Return a function that shows a value's path without keys only the user's own file knows."""
-        known = _keys(adapter.shape) | adapter.kept_raw if adapter else frozenset()
+        known = known_keys(adapter) if adapter else frozenset()
         return lambda path: ".".join(p if p.split("[")[0] in known else "…" for p in path.split("."))
 
     def table(self, most: int = 12) -> list[tuple[str, str, str, str]]:
@@ -52,11 +56,37 @@ class Lines(msgspec.Struct):
         return shown
 
 
-def _keys(shape: Any) -> frozenset[str]:
-    """Return every key a shape names."""
-    if not isinstance(shape, dict):
-        return frozenset()
-    return frozenset(shape).union(*(_keys(below) for below in shape.values()))
+def known_keys(adapter: Adapter) -> frozenset[str]:
+    """Return the keys and headers a format's own code names; any other is the user's and stays unshown."""
+    signature = adapter.signature
+    found = {*adapter.kept_raw, *signature.keys, *signature.any_keys, *signature.header, *signature.header_only}
+    _words_in(vars(sys.modules[f"migrate.formats.{adapter.name}"]), found, set())
+    _words_in(adapter.shape, found, set())
+    return frozenset(found)
+
+
+def _words_in(node: Any, found: set[str], seen: set[int]) -> None:
+    """Add every text that could be a key to ``found``: of containers, and of the code of functions."""
+    if isinstance(node, str):
+        if len(node) <= _LONGEST_KEY:
+            found.add(node)
+        return
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _words_in(key, found, seen)
+            _words_in(value, found, seen)
+    elif isinstance(node, (tuple, list, set, frozenset)):
+        for value in node:
+            _words_in(value, found, seen)
+    elif isinstance(node, CodeType):
+        _words_in(node.co_consts, found, seen)
+    elif isinstance(node, FunctionType) and node.__module__.startswith("migrate.formats"):
+        _words_in(node.__code__, found, seen)
+    elif isinstance(node, type) and node.__module__.startswith("migrate.formats"):
+        _words_in(dict(vars(node)), found, seen)
 
 
 def _at(line: int, column: int) -> str:

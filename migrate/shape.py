@@ -7,6 +7,7 @@ values that change on the way in. Everything that is not declared is a plain lea
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Container, Iterator
 from decimal import Decimal
 from typing import Any
@@ -102,8 +103,13 @@ def leaves(node: Any, shape: Any = None, path: str = "", parent: Any = None, roo
 _NO_SHAPE: Shape = {}
 
 
-def count(node: Any, shape: Any, tally: list[int], parent: Any = None, root: Any = None) -> None:
-    """Add to ``tally`` [leaves, of these changed, structure] what is below the node."""
+def new_tally(rules: Counter[str] | None = None) -> list[Any]:
+    """Return an empty tally: [leaves, of these changed, structure, changed by rule]."""
+    return [0, 0, 0, Counter() if rules is None else rules]
+
+
+def count(node: Any, shape: Any, tally: list[Any], parent: Any = None, root: Any = None) -> None:
+    """Add to ``tally`` [leaves, of these changed, structure, changed by rule] what is below the node."""
     kind = type(node)
     if kind is dict:
         shaped = shape if type(shape) is dict else _NO_SHAPE
@@ -136,7 +142,9 @@ def count(node: Any, shape: Any, tally: list[int], parent: Any = None, root: Any
             tally[2] += 1
             return
         tally[0] += 1
-        tally[1] += expected is not None
+        if expected is not None:
+            tally[1] += 1
+            tally[3][shape.rule] += 1
 
 
 def expected_of(shape: Changed, node: Any, parent: Any, root: Any) -> tuple[str, ...] | None:

@@ -20,6 +20,7 @@ import msgspec
 
 from migrate.decoding import decode
 from migrate.ledger import Quarantined
+from migrate.shape import Changed
 from migrate.source import Record, Source
 from vault.errors import DamagedExport
 
@@ -280,8 +281,11 @@ class Rows(msgspec.Struct):
         import html  # its table of entities takes a while to load
 
         made = {key: html.unescape(value) if "&" in value else value for key, value in data.items()}
-        many = sum(made[key] != data[key] for key in data)
-        if many:
+        if not self.source.is_reread:
+            shape = self.source.adapter.shape if self.source.adapter else {}
+            # a cell that another rule changes as well is counted by that one
+            many = sum(made[key] != data[key] and not isinstance(shape.get(key), Changed) for key in data)
+            self.source.ledger.changed += many
             self.source.ledger.changed_lines["html_entities"] += many
         return made
 

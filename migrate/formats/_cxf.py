@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from hashlib import sha256
@@ -17,13 +18,16 @@ from migrate.containers import is_safe_name
 from migrate.formats._cxf_rules import COLLECTION, CREDENTIAL, FIELD, ITEM, LINKS
 from migrate.giving import Outgoing
 from migrate.reading import reread
-from migrate.shape import Shape, count
+from migrate.shape import WORDS, Shape, count, new_tally
 from migrate.source import Record, Source
 from vault import cxf
 from vault.model import Collection, Field, File, Item, Part, Provenance, UnknownCredential, find, find_all
 
 MEMBER = "vault.cxf.json"
 DOCUMENTS = "documents/"
+
+_RULES = {"creationAt": "item_created_seconds", "modifiedAt": "item_modified_seconds"}
+_RAW_OF_OURS: Shape = {"collections": {"*": WORDS}}
 
 
 def parse(source: Source) -> Parsed:
@@ -47,7 +51,8 @@ class _Reader:
         self.tops: dict[int, str] = {}  # account -> the collection that stands for it, where there are several
         self.ids: frozenset[tuple[int, str]] | None = None  # of all records, once a link asks for them
         self.members: set[str] = set() if source.archive is None else set(source.archive.names) - {MEMBER}
-        self.doubled = self.unreadable = self.unknown = 0
+        self.doubled: Counter[str] = Counter()  # rule -> times
+        self.unreadable = self.unknown = 0
         self._collections()
 
     # around the items
@@ -112,10 +117,11 @@ class _Reader:
 
     def _warn(self) -> None:
         ledger = self.source.ledger
-        if self.doubled:
-            ledger.changed_lines["apple_epoch_twice"] += self.doubled
+        if many := self.doubled.total():
+            ledger.changed_lines.subtract(self.doubled)
+            ledger.changed_lines["apple_epoch_twice"] += many
             ledger.warn(
-                f"{self.doubled} dates lay 31 years ahead, because their writer counted from the year 2001 twice; "
+                f"{many} dates lay 31 years ahead, because their writer counted from the year 2001 twice; "
                 "they were set right"
             )
         if self.unreadable:
@@ -130,7 +136,7 @@ class _Reader:
         data = record.data
         is_ours, account, in_file = cxf.is_ours(data), _account_of(record.place), data.get("id")
         if not is_ours:
-            self.doubled += sum(cxf.is_doubled(cxf.whole(data.get(n)) or 0) for n in ("creationAt", "modifiedAt"))
+            self.doubled.update(rule for n, rule in _RULES.items() if cxf.is_doubled(cxf.whole(data.get(n)) or 0))
         row = cxf.item_in(data)
         row["id"] = self._id(record, account, in_file, is_ours)
         if not is_ours:
@@ -206,7 +212,7 @@ class _Reader:
                 was_escaped = is_ours and part.raw.get("type") in (*cxf.KINDS, cxf.RAW)
                 _elsewhere(self.source, record.place, part.raw, path, {} if was_escaped else shape)
             if part.extra:
-                _elsewhere(self.source, record.place, part.extra, path, {} if is_ours else shape)
+                _elsewhere(self.source, record.place, part.extra, path, _RAW_OF_OURS if is_ours else shape)
 
 
 def _is_below_itself(own_id: str, among: dict[str, Collection]) -> bool:
@@ -263,7 +269,7 @@ def _elsewhere(source: Source, place: str, part: dict[str, Any], path: str, shap
     """Note values kept raw, counted as the ledger counted them in the file."""
     shape = shape or {}
     for key, value in part.items():
-        tally = [0, 0, 0]
+        tally = new_tally()
         count(value, shape.get(key, shape.get("*")), tally)
         if tally[0]:
             source.ledger.elsewhere_lines[place, ".".join(filter(None, (path, key)))] += tally[0]
