@@ -116,7 +116,7 @@ ROLES = (*COLUMNS, "drop")
 
 _SYNONYMS = {
     "title": "title name label entry entryname account accountname site sitename displayname nickname titel"
-    " bezeichnung nom titre nombre titulo service",
+    " bezeichnung eintrag nom titre nombre titulo service",
     "username": "username user login loginname userid loginusername usuario utilisateur identifiant benutzername"
     " benutzer email emailaddress mail",
     "password": "password pass pwd passwd passwort kennwort contrasena motdepasse senha loginpassword secret"
