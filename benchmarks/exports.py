@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,7 @@ def _password(rng: random.Random) -> str:
 
 def _uuid(rng: random.Random) -> str:
     return str(uuid.UUID(int=rng.getrandbits(128)))
+
+
+if __name__ == "__main__":
+    {"bitwarden": bitwarden, "lastpass": lastpass}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
