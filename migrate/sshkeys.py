@@ -43,6 +43,20 @@ def complete(key: SshKey) -> SshKey | None:
     )
 
 
+def pkcs8(text: str) -> tuple[bytes, str] | None:
+    """Return a private key in DER and the OpenSSH line of its public key; None if it is none, or none of SSH."""
+    private = _private(text)
+    if private is None:
+        return None
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    try:
+        line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), line
+    except (ValueError, TypeError):
+        return None
+
+
 def fingerprint(line: bytes) -> str:
     """Return the fingerprint of a public key given as its OpenSSH line."""
     from base64 import b64decode

@@ -46,6 +46,7 @@ from vault.cxfparts import (
     credential_in,
     der_of,
     is_standard_code,
+    member_name,
     split,
     whole,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "is_standard_code",
     "item_in",
     "item_of",
+    "member_name",
     "seconds_of",
     "whole",
 ]

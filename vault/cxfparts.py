@@ -108,6 +108,18 @@ KINDS: dict[str, Kind] = {
     for struct in get_args(AnyCredential)
     if struct is not UnknownCredential
 }
+_ENCODED: dict[tuple[str, str], str] = {
+    (str(struct.__struct_config__.tag), member.name): member.encode_name
+    for struct in get_args(AnyCredential)
+    for member in msgspec.structs.fields(struct)
+}
+
+
+def member_name(tag: str, member: str) -> str:
+    """Return the name in CXF of a member of a credential's class."""
+    return _ENCODED[tag, member]
+
+
 _FIELD_MEMBERS = frozenset(f.encode_name for f in msgspec.structs.fields(Field))
 _FIELD_OURS = _FIELD_MEMBERS - {"value", "fieldType", "id", "label", "extra"}
 _FIELD_KNOWN = frozenset({"value", "fieldType", "id", "label", "extensions"})

@@ -32,14 +32,14 @@ LISTING = Listing(
 # Times and ids
 
 
-def _time(name: str, extension: str) -> Any:
+def _time(name: str, extension: str, rule_name: str) -> Any:
     def found(value: Any, part: Mapping[str, Any]) -> Found:
         if value == cxf.NO_DATE:
             return _STRUCTURE
         exact = cxf.exact_time(part, name, extension)
         return None if exact is None else (exact,)
 
-    found.__name__ = f"cxf_{extension.split('.')[2].split('/')[0]}_{name}"
+    found.__name__ = rule_name
     found.__doc__ = "UNIX seconds become an RFC 3339 time; an Apple epoch that was added twice is taken off once."
     return rule(found)
 
@@ -103,12 +103,12 @@ def _of_code(become: Any) -> Any:
             return None
         return _STRUCTURE if _has_text(credential, record) else become(value)
 
-    found.__name__ = f"cxf_code{become.__name__}"
+    found.__name__ = f"code_{become.__name__.strip('_')}"
     found.__doc__ = become.__doc__
     return whole_rule(found)
 
 
-def _secret(value: Any) -> Found:
+def _seed(value: Any) -> Found:
     """A seed is kept in capitals without spaces, hyphens and padding."""
     return (cxf.base32_of(value),) if isinstance(value, str) else None
 
@@ -213,7 +213,7 @@ CREDENTIAL: Shape = {
     "reference": {"item": WORDS},
     "fields": {"*": _CODE_FIELD},
     "extensions": {"*": {"name": codes(*cxf.OURS)}},
-    "secret": changed(_of_code(_secret)),
+    "secret": changed(_of_code(_seed)),
     "algorithm": changed(_of_code(_algorithm)),
     "period": changed(_of_code(_period)),
     "digits": changed(_of_code(_digits)),
@@ -243,8 +243,8 @@ ITEM: Shape = {
     "id": changed(cxf_own_id),
     "type": codes("login", "document", "identity"),
     "favorite": codes(0, 1),
-    "creationAt": changed(_time("creationAt", cxf.ITEM)),
-    "modifiedAt": changed(_time("modifiedAt", cxf.ITEM)),
+    "creationAt": changed(_time("creationAt", cxf.ITEM, "item_created_seconds")),
+    "modifiedAt": changed(_time("modifiedAt", cxf.ITEM, "item_modified_seconds")),
     "credentials": {"*": CREDENTIAL},
     "extensions": {"*": _ITEM_EXTENSION},
 }
@@ -252,8 +252,8 @@ ITEM: Shape = {
 LINKS: Shape = {"item": WORDS}  # proven with each record: the titles of its folders must be with its item
 COLLECTION: Shape = {
     "id": changed(cxf_own_id),
-    "creationAt": changed(_time("creationAt", cxf.COLLECTION)),
-    "modifiedAt": changed(_time("modifiedAt", cxf.COLLECTION)),
+    "creationAt": changed(_time("creationAt", cxf.COLLECTION, "folder_created_seconds")),
+    "modifiedAt": changed(_time("modifiedAt", cxf.COLLECTION, "folder_modified_seconds")),
     "items": {"*": LINKS},
     "extensions": {
         "*": {"name": codes(*cxf.OURS), "aliases": {"*": WORDS}, **dict.fromkeys(("kind", "format", "parent"), WORDS)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
 from typing import Any, BinaryIO
+
+from msgspec.structs import replace
 
 from migrate.adapter import Adapter, Signature
 from migrate.formats._cxf import MEMBER, parse, watched, write
