@@ -51,6 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="leave the 100,000 items out")
     args = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
+    for warm in ("migrate", "convert"):
+        _run([*KEYFERRY, warm, "--help"])
     with tempfile.TemporaryDirectory(prefix="keyferry-bench-") as folder, _keyring(Path(folder)) as keyring:
         base = Path(folder)
         print("the vault's key is in " + ("a real Secret Service" if keyring else "a key file: no keyring here"))
