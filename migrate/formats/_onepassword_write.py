@@ -13,7 +13,9 @@ from typing import Any, BinaryIO
 
 from migrate.containers import is_safe_name
 from migrate.formats import _onepassword as op
-from migrate.formats._onepassword_item import ItemWriter, made_uuid, stamp
+from migrate.formats._onepassword_item import record_of
+from migrate.formats._onepassword_values import made_uuid, stamp
+from migrate.formats._onepassword_writing import Writing
 from migrate.giving import Loss, Outgoing, merge_back
 from vault import model
 from vault.canonical import encode
@@ -83,8 +85,9 @@ class _Export:
         home = homes[0] if homes else next(iter(self.vaults), "")
         folders = [one for one in item.collections if one in self.paths and one not in homes[:1]]
         tags = tuple(dict.fromkeys((*item.tags, *("/".join(self.paths[one]) for one in folders))))
-        writer = ItemWriter(self.out, item, tags if folders else item.tags, self.uuid_of, self.attach)
-        self.vaults.setdefault(home, []).append(encode(writer.record()))
+        writing = Writing(self.out, item, self.uuid_of, self.attach, self.out.own(item))
+        record = record_of(writing, tags if folders else item.tags)
+        self.vaults.setdefault(home, []).append(encode(record))
         if item.modified_at is not None and stamp(item.modified_at) > stamp(self.newest):
             self.newest = item.modified_at
 
@@ -147,7 +150,11 @@ class _Export:
     def _accounts(self) -> list[bytes]:
         """Return each account with its vaults; vaults that belong to none go to the first."""
         ours = [one for one in self.out.collections if one.id in self.vaults]
-        abouts = [about for about in self.own.values() if "vaults" in about] or [_MADE_ABOUT]
+        abouts = [about for about in self.own.values() if "vaults" in about]
+        if not abouts:
+            if self.own and not self.vaults:
+                return []  # as it came
+            abouts = [_MADE_ABOUT]
         homes = [[one for one in ours if one.aliases and one.aliases[0] in about["vaults"]] for about in abouts]
         settled = {one.id for home in homes for one in home}
         homes[0] += [one for one in ours if one.id not in settled]

@@ -6,8 +6,6 @@ files nobody refers to (pictures of people and vaults).
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +16,7 @@ from migrate import taking
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.formats import _onepassword as op
 from migrate.formats import _onepassword_rules as rules
+from migrate.formats._onepassword_attachments import Attachments
 from migrate.formats._onepassword_fields import Sections, login_fields
 from migrate.formats._onepassword_write import render
 from migrate.records import read_json
@@ -88,7 +87,7 @@ KEPT_RAW = frozenset({"ps", "pbe", "pgrng", "icons", "watchtowerExclusions", "ht
 def parse(source: Source) -> Parsed:
     """Read accounts, vaults and items; raises ``DamagedExport`` where accounts or vaults are no objects."""
     frame, records = source.json(source.archive.read(DATA), DATA)
-    export = _Export(source, frozenset(source.archive.names))
+    export = _Export(source, Attachments(source, {DATA}))
     export.read_frame(frame)
     return Parsed(export.records(records), export.item, extras=export.extras)
 
@@ -98,14 +97,10 @@ class _Export:
     """One file while it is read."""
 
     source: Source
-    names: frozenset[str]  # of the container's members
+    files: Attachments
     extras: dict[str, Any] = field(default_factory=dict)
     vaults: dict[str, str] = field(default_factory=dict)  # "accounts/0/vaults/1" -> collection
     seen: set[str] = field(default_factory=set)  # uuids of items
-    hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # member -> hash and size
-    by_id: dict[str, str] = field(default_factory=dict)  # "files/" and a document's id -> member
-    attached: list[str] = field(default_factory=list)  # members the record being read names
-    used: set[str] = field(default_factory=lambda: {DATA})  # members that are accounted for
 
     def read_frame(self, frame: dict[str, Any]) -> None:
         """Read what stands around the items."""
@@ -113,53 +108,57 @@ class _Export:
         if not isinstance(accounts, list) or not all(isinstance(one, dict) for one in accounts):
             raise self._damaged("accounts")
         del frame["accounts"]
-        about: dict[str, Any] = {}
         for n, account in enumerate(accounts):
-            attrs = account.get("attrs")
-            own_id = attrs.get("uuid") if isinstance(attrs, dict) else None
-            name = own_id if isinstance(own_id, str) and own_id else "account"
-            while name in self.extras:
-                name += "+"
-            self.extras[name] = {"vaults": self._vaults(n, account)}
-            self.source.ledger.elsewhere("", account, "accounts[]")
-            self.extras[name]["account"] = account
+            self._account(n, account)
         if frame:
             self.source.ledger.elsewhere("", frame)
-            about["data"] = frame
+            self._say("data", frame)
         if (attributes := self._attributes()) is not None:
-            about["attributes"] = attributes
-        self.extras.setdefault(next(iter(self.extras), "account"), {}).update(about)
+            self._say("attributes", attributes)
+
+    def _account(self, n: int, account: dict[str, Any]) -> None:
+        attrs = account.get("attrs")
+        own_id = attrs.get("uuid") if isinstance(attrs, dict) else None
+        name = own_id if isinstance(own_id, str) and own_id else "account"
+        while name in self.extras:
+            name += "+"
+        self.extras[name] = {"vaults": self._vaults(n, account), "account": account}
+        self.source.ledger.elsewhere("", account, "accounts[]")
+
+    def _say(self, what: str, value: dict[str, Any]) -> None:
+        """Keep what the file says as a whole with its first account."""
+        self.extras.setdefault(next(iter(self.extras), "account"), {})[what] = value
 
     def _damaged(self, what: str) -> DamagedExport:
         message = f"{self.source.name} has no list of {what}, as 1Password writes it"
         return DamagedExport(message, hint="export again; if it stays so, the product may have changed its format")
 
     def _vaults(self, n: int, account: dict[str, Any]) -> dict[str, None]:
-        """Make a collection of each vault; return their names in the order of the file."""
+        """Make a collection of each vault; return what they are known by, in the order of the file."""
         vaults = account.pop("vaults", None)
         if vaults is not None and not (isinstance(vaults, list) and all(isinstance(one, dict) for one in vaults)):
             raise self._damaged("vaults")
-        names: dict[str, None] = {}
-        for m, vault in enumerate(vaults or []):
-            place = f"accounts/{n}/vaults/{m}"
-            attrs = nested(vault, "attrs")
-            own_id, title, about = text(attrs, "uuid") or place, text(attrs, "name"), optional(attrs, "desc")
-            alias = own_id
-            while alias in self.source.folders.by_alias:
-                alias += "+"
-            taking.forget_empty(attrs, "avatar")
-            taking.keep(vault, "attrs", attrs)
-            taking.forget_empty(vault, "items")
-            self.source.ledger.elsewhere("", vault, "accounts[].vaults[]")
-            aliases = (alias,) if alias == own_id else (alias, own_id)
-            members = {"kind": "vault", "subtitle": about, "extra": vault}
-            self.vaults[place] = self.source.folders.at((title,), *aliases, **members)
-            names[alias] = None
-        return names
+        return {self._vault(f"accounts/{n}/vaults/{m}", vault): None for m, vault in enumerate(vaults or [])}
+
+    def _vault(self, place: str, vault: dict[str, Any]) -> str:
+        """Make a collection of a vault; return what it is known by: its uuid, made different from others."""
+        attrs = nested(vault, "attrs")
+        own_id, title, about = text(attrs, "uuid") or place, text(attrs, "name"), optional(attrs, "desc")
+        alias = own_id
+        while alias in self.source.folders.by_alias:
+            alias += "+"
+        taking.forget_empty(attrs, "avatar")
+        taking.keep(vault, "attrs", attrs)
+        taking.forget_empty(vault, "items")
+        self.source.ledger.elsewhere("", vault, "accounts[].vaults[]")
+        aliases = (alias,) if alias == own_id else (alias, own_id)
+        members = {"kind": "vault", "subtitle": about, "extra": vault}
+        self.vaults[place] = self.source.folders.at((title,), *aliases, **members)
+        return alias
 
     def _attributes(self) -> dict[str, Any] | None:
         """Return what the file says of itself; None where it does not, or not as an object."""
-        if ATTRIBUTES not in self.names:
+        if ATTRIBUTES not in self.files.names:
             return None
         try:
             found = spell_surrogates(read_json(self.source.archive.read(ATTRIBUTES)))
@@ -170,57 +169,61 @@ class _Export:
             return None
         self.source.ledger.frame(found)
         self.source.ledger.elsewhere("", found, ATTRIBUTES)
-        self.used.add(ATTRIBUTES)
+        self.files.used.add(ATTRIBUTES)
         return found
 
     def records(self, records: Iterator[Record]) -> Iterator[Record]:
         """Yield the records; after the last one keep the files that none of them named."""
         yield from records
-        members = {name: self._hash(name)[0] for name in self.source.archive.names if name not in self.used}
-        if members:
-            self.source.ledger.total += len(members)
-            self.source.ledger.elsewhere_lines["", "files"] += len(members)
-            self.extras.setdefault(next(iter(self.extras), "account"), {})["members"] = members
+        if members := self.files.left():
+            self._say("members", members)
 
     # -- items
 
     def item(self, record: Record) -> Item:
         """Read one record."""
-        self.attached = []
+        self.files.begin(record)
         outer = inner = record.data
-        if isinstance(outer.get("item"), dict):
+        if is_wrapped := isinstance(outer.get("item"), dict):
             inner = outer.pop("item")
-        details, overview = nested(inner, "details"), nested(inner, "overview")
-        code = inner.get("categoryUuid")
-        template = rules.CATEGORIES.get(code) if isinstance(code, str) else None
-        if template is not None:
-            del inner["categoryUuid"]
-        credentials = self._credentials(record, details, str(code) if template else "")
-        if inner is not outer and (file := self._wrapped(record, outer)):
-            credentials.append(file)
-        kept: dict[str, Any] = {"wrapped": True} if inner is not outer else {}
-        if isinstance(overview.get("pgrng"), bool):
-            kept["pgrng"] = overview.pop("pgrng")
-        members = {**self._overview(record, overview), **self._states(inner), "template": template}
-        source_id = optional(inner, "uuid")
-        members["history"] = tuple(_past(record, one) for one in objects(details, "passwordHistory"))
-        taking.forget_empty(details, "htmlForm", "documentAttributes")
-        taking.keep(inner, "details", details)
-        taking.keep(inner, "overview", overview)
-        if inner is not outer:
+        members = self._members(record, inner)
+        kept = {"wrapped": True} if is_wrapped else {}
+        kept |= members.pop("kept")
+        if is_wrapped:
             taking.keep(outer, "item", inner)
+            file = self.files.beside(record, outer)
+            members["credentials"] = (*members["credentials"], *([file] if file is not None else []))
         extra = op.keep(record.rest(outer), kept)
-        own_id = self._id(record, source_id)
-        self.source.ledger.total += len(self.attached)
-        self.used.update(self.attached)
+        source_id = members.pop("source_id")
+        self.files.settle()
         return Item(
-            id=own_id,
-            credentials=tuple(credentials),
+            id=self._id(record, source_id),
             collections=(self.vaults[record.place.rsplit("/", 2)[0]],),
             provenance=Provenance(format=self.source.format, source_id=source_id),
             extra=extra,
             **members,
         )
+
+    def _members(self, record: Record, data: dict[str, Any]) -> dict[str, Any]:
+        """Pop what is understood of an item; return its members, and structure that is to be kept."""
+        details, overview = nested(data, "details"), nested(data, "overview")
+        code = data.get("categoryUuid")
+        template = rules.CATEGORIES.get(code) if isinstance(code, str) else None
+        if template is not None:
+            del data["categoryUuid"]
+        made = {
+            "template": template,
+            "credentials": tuple(self._credentials(record, details, str(code) if template else "")),
+            "history": tuple(_past(record, one) for one in objects(details, "passwordHistory")),
+            "source_id": optional(data, "uuid"),
+            "kept": {"pgrng": overview.pop("pgrng")} if isinstance(overview.get("pgrng"), bool) else {},
+            **self._overview(record, overview),
+            **self._states(data),
+        }
+        taking.forget_empty(details, "htmlForm", "documentAttributes")
+        taking.keep(data, "details", details)
+        taking.keep(data, "overview", overview)
+        return made
 
     def _id(self, record: Record, source_id: str | None) -> str:
         """Return an id that links within the file can name; the second item of one uuid is named by its place."""
@@ -262,12 +265,12 @@ class _Export:
     def _credentials(self, record: Record, details: dict[str, Any], code: str) -> list[Any]:
         login, form = login_fields(record, objects(details, "loginFields"), code)
         note = text(details, "notesPlain")
-        sections = Sections(record, code, self._attach)
+        sections = Sections(record, code, self.files.attach)
         sections.read(objects(details, "sections"))
         made = self._typed(code, login, sections, details)
         made += [*sections.things.get(model.Totp, []), *sections.things.get(model.SshKey, [])]
         if rules.names_file(details.get("documentAttributes")):
-            made.append(self._document(record, details))
+            made.append(self.files.document(record, details))
         made += [*sections.things.get(model.File, []), *sections.things.get(model.ItemReference, [])]
         if note or code == "003":
             made.append(model.Note(content=Secret(note)))
@@ -290,69 +293,6 @@ class _Export:
         if phone:
             addresses[:1] = [msgspec.structs.replace((addresses or [model.Address()])[0], **phone)]
         return [*made, *([generated] if generated else []), *addresses]
-
-    # -- attachments
-
-    def _document(self, record: Record, details: dict[str, Any]) -> model.File:
-        found = details.pop("documentAttributes")
-        members = self._attach(found)
-        extra = op.keep(record.rest(found, "details.documentAttributes"), {"document": True})
-        return model.File(extra=extra, **members)
-
-    def _wrapped(self, record: Record, outer: dict[str, Any]) -> model.File | None:
-        """Return the attachment of an early file's wrapper; its path stays as it is."""
-        wrapper = outer.get("file")
-        if not isinstance(wrapper, dict) or not isinstance(wrapper.get("path"), str):
-            taking.forget_empty(outer, "file")
-            return None
-        del outer["file"]
-        attrs, path = nested(wrapper, "attrs"), wrapper["path"]
-        names: dict[str, Any] = {
-            "id": text(attrs, "uuid"),
-            "name": text(attrs, "name"),
-            "media_type": optional(attrs, "type"),
-            **self._bytes(path if path in self.names else None),
-        }
-        taking.keep(wrapper, "attrs", attrs)
-        return model.File(extra=op.keep(record.rest(wrapper, "file"), {"wrapper": True}), **names)
-
-    def _attach(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Pop what names an attachment; return the members of a file."""
-        document, name = text(found, "documentId"), text(found, "fileName")
-        members = self._bytes(self._member(document, name))
-        said = found.get("decryptedSize")
-        if type(said) is int and (members.get("missing") or said == members["decrypted_size"]):
-            members["decrypted_size"] = found.pop("decryptedSize")
-        elif said:
-            self.source.ledger.warn("an attachment has another size than the file says")
-        if not said:
-            found.pop("decryptedSize", None)
-        return {"id": document, "name": name, **members}
-
-    def _bytes(self, member: str | None) -> dict[str, Any]:
-        if member is None:
-            self.source.ledger.warn("an attachment is named but its bytes are not in the file")
-            return {"missing": True}
-        own, size = self._hash(member)
-        self.attached.append(member)
-        return {"integrity_hash": own, "decrypted_size": size}
-
-    def _hash(self, member: str) -> tuple[str, int]:
-        if member not in self.hashes:
-            content = self.source.archive.read(member)
-            own = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            self.hashes[member] = own, len(content)
-            self.source.documents[own] = member
-        return self.hashes[member]
-
-    def _member(self, document: str, name: str) -> str | None:
-        """Return the member with an attachment's bytes: of its name, else of its id alone."""
-        for member in (op.member_of(document, name), op.safe_member_of(document, name)):
-            if member in self.names:
-                return member
-        if not self.by_id:
-            self.by_id = {one.partition("__")[0]: one for one in reversed(self.source.archive.names)}
-        return self.by_id.get(f"files/{document}")
 
 
 def _place_password(

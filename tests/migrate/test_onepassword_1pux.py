@@ -321,6 +321,7 @@ def test_a_code_that_cannot_be_read_stays_a_hidden_field_with_a_warning() -> Non
         ({"monthYear": 209912}, "2099-12", "year-month"),
         ({"monthYear": 0}, "", "year-month"),
         ({"concealed": 42}, "42", "concealed-string"),
+        ({"string": 10**30}, str(10**30), "string"),
         ({"creditCardNumber": "4"}, "4", "concealed-string"),
         ({"menu": ""}, "", "string"),
         ({"ssoLogin": {"a": 1}}, "", "string"),
@@ -677,6 +678,42 @@ def test_edits_an_addition_and_a_deletion_come_back_as_made() -> None:
     assert find(named(back, "Added"), model.BasicAuth).password.text == "p"
 
 
+def test_a_number_that_became_a_text_is_written_as_one() -> None:
+    from vault.fields import set_values
+
+    loaded = read(
+        export(account(vault("v", item("x", "003", sections=[section("", "s", field("f", "f", {"string": 42}))]))))
+    )
+    for text, back in (("007", "007"), ("43", 43), ("4 3", "4 3"), ("", "")):
+        data, losses = written(loaded, [set_values(loaded.items[0], "f", [text], NOW)])
+        assert (next(fields_of(records_of(data)[0]))["value"], losses) == ({"string": back}, [])
+
+
+def test_a_former_pin_of_our_own_edit_is_kept_as_a_hidden_field() -> None:
+    from vault.fields import set_values
+
+    loaded = read(SAMPLES["household"]())
+    data, losses = written(loaded, [set_values(named(loaded, "My bank"), "PIN", ["1111"], NOW)])
+    (record,) = records_of(data)
+    former = next(one for one in fields_of(record) if one["title"].startswith("former"))
+    assert (former["value"], losses) == ({"concealed": "0042"}, [])
+    assert [one["value"] for one in record["details"]["passwordHistory"]] == ["old-kronor-26"]
+
+
+@pytest.mark.parametrize(
+    ("template", "credential", "category"),
+    [
+        ("Server", model.BasicAuth(username=Field(value="u")), "110"),
+        ("Credit Card", model.BasicAuth(username=Field(value="u")), "001"),
+        ("Passport", model.CreditCard(), "002"),
+        ("Membership", model.Note(content=Secret("x")), "105"),
+    ],
+)
+def test_a_category_is_only_taken_where_it_can_hold_the_item(template: str, credential: Any, category: str) -> None:
+    records, _ = rendered(foreign(credential, template=template))
+    assert records[0]["categoryUuid"] == category
+
+
 def test_a_value_set_where_a_strange_one_stood_replaces_it_with_a_word() -> None:
     made = item("x", sections=[section("s", "s", field("f", "f", {"string": {"odd": 1}}))])
     loaded = read(export(account(vault("v", made))))
@@ -892,6 +929,19 @@ def test_links_between_items_are_written_with_the_ids_the_items_have() -> None:
     records, losses = rendered(target, pointing)
     assert next(fields_of(records[1]))["value"] == {"reference": records[0]["uuid"]}
     assert losses == []
+
+
+@pytest.mark.parametrize(
+    "data", ['{"accounts": []}', '{"accounts": [], "new": 1}', '{"accounts": [{}]}', "[]", "{}", "null"]
+)
+def test_a_file_without_vaults_is_read_or_refused(data: str) -> None:
+    file = onepux.zipped({"export.attributes": json.dumps(onepux.ATTRIBUTES), "export.data": data})
+    if not data.startswith('{"a'):
+        with pytest.raises(DamagedExport):
+            read(file)
+        return
+    back, losses = laws.again(FORMAT, read(file))
+    assert (laws.canon(back), losses) == (laws.canon(read(file)), [])
 
 
 def test_the_same_vault_gives_the_same_bytes() -> None:
