@@ -166,7 +166,8 @@ def formats(session: Session, name: str | None) -> None:
     rows = []
     for one in found:
         s = one.signature
-        rows.append((one.name, s.product, s.suffix, "yes", "yes" if one.render else "", "yes" if s.attachments else ""))
+        marks = ("yes" if mark else "" for mark in (True, one.render, _with_attachments(one.name)))
+        rows.append((one.name, s.product, s.suffix, *marks))
     session.table(("name", "product", "file", "reads", "writes", "attachments"), rows)
     if name:
         signature = found[0].signature
@@ -183,10 +184,17 @@ def formats(session: Session, name: str | None) -> None:
                 "reads": True,
                 "writes": one.render is not None,
                 "encrypted": one.signature.encrypted,
-                "attachments": one.signature.attachments,
+                "attachments": _with_attachments(one.name),
                 "experimental": one.signature.experimental,
             }
             for one in found
         ]
     )
     session.done(f"{len(found)} format{'' if len(found) == 1 else 's'}")
+
+
+def _with_attachments(name: str) -> bool:
+    """Whether a format has a form that holds attachments."""
+    from migrate import catalog
+
+    return any(form.signature.attachments for form in catalog.variants(name))
