@@ -24,11 +24,14 @@ NEW, SAME, CHANGED, CONFLICT = "new", "same", "changed", "conflict"
 
 def fingerprint(item: Item) -> str:
     """Return a digest of an item's content: its own id, its flag and the ids it links to left out."""
-    bare = msgspec.structs.replace(item, id="", conflict=None)
-    if any(type(c) is ItemReference for c in bare.credentials):
-        kept = (msgspec.structs.replace(c, reference="") if type(c) is ItemReference else c for c in bare.credentials)
-        bare = msgspec.structs.replace(bare, credentials=tuple(kept))
-    return hashlib.sha256(encode(bare)).hexdigest()
+    bare = item
+    if item.conflict is not None or any(type(c) is ItemReference for c in item.credentials):
+        kept = (msgspec.structs.replace(c, reference="") if type(c) is ItemReference else c for c in item.credentials)
+        bare = msgspec.structs.replace(item, conflict=None, credentials=tuple(kept))
+    return hashlib.sha256(encode(bare)[len(_BEFORE_ID) + len(bare.id) :]).hexdigest()
+
+
+_BEFORE_ID = b'{"id":"'  # a row begins with the item's id, which is base64url and so stands there as it is
 
 
 # A mark is the incoming item's fingerprint, and after a sign that of the vault's item, where that says more: because

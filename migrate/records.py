@@ -73,6 +73,9 @@ def _decoder(pattern: Pattern) -> Any:
 def _flat(node: Any, pattern: Pattern, place: str) -> Iterator[tuple[str, bytes]]:
     if not pattern:
         yield place, bytes(node)
+    elif pattern == ("*",):
+        above = f"{place}/" if place else ""
+        yield from ((f"{above}{index}", bytes(raw)) for index, raw in enumerate(node))
     elif pattern[0] == "*":
         for index, below in enumerate(node):
             yield from _flat(below, pattern[1:], f"{place}/{index}" if place else str(index))
