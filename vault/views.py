@@ -160,7 +160,19 @@ def extra_fields(item: Item) -> tuple[Field, ...]:
     A key of a part begins with the part: ``note.colour``. A value that is no text is JSON; null, empty texts, lists and
     objects are left out. A value whose label speaks of a secret is concealed.
     """
-    return tuple(_extras(item, ""))
+    return tuple(_extras(item, "")) if _holds_extra(item) else ()
+
+
+def _holds_extra(part: Part) -> bool:
+    if part.extra:
+        return True
+    for member in _members_with_parts(type(part)):
+        value = getattr(part, member)
+        if value:
+            for one in value if type(value) is tuple else (value,):
+                if isinstance(one, Part) and _holds_extra(one):
+                    return True
+    return False
 
 
 def _extras(part: Part, path: str) -> Iterator[Field]:
