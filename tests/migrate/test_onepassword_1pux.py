@@ -21,6 +21,7 @@ from migrate.formats import _onepassword as op
 from migrate.formats import _onepassword_rules as rules
 from migrate.giving import Loss, Outgoing
 from migrate.moving import migrate
+from migrate.reading import items_of
 from migrate.records import read_json
 from migrate.written import check_written
 from tests.migrate import household, laws, onepux
@@ -974,6 +975,29 @@ def test_a_stream_that_cannot_be_wound_back_will_do() -> None:
     out = Outgoing(FORMAT, loaded.collections, iter(loaded.items), loaded.extras, document_of(loaded))
     catalog.adapter(FORMAT).render(out, pipe)  # type: ignore[misc, arg-type]
     assert laws.canon(read(pipe.got)) == laws.canon(loaded)
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if name != "rotten_records"])
+def test_a_detour_by_cxf_changes_nothing(name: str) -> None:
+    """Files that no item names stay behind, and that is declared."""
+    loaded = read(SAMPLES[name]())
+    between, lost = laws.render(
+        "cxf", loaded.items, loaded.collections, loaded.extras, document=document_of(loaded), options={"zip": True}
+    )
+    assert lost == []
+    source = catalog.open_source(Path("vault.zip"), data=between, key=laws.KEY)
+    parsed = catalog.parse(source)
+    items = tuple(one for _, one in items_of(source, parsed) if one is not None)
+
+    def document(name: str) -> bytes | None:
+        return source.archive.read(source.documents[name]) if name in source.documents else None
+
+    data, losses = laws.render(FORMAT, items, source.folders.all(), parsed.others, document=document)
+    if losses:
+        assert {loss.member for loss in losses} == {"a file that no item names"}
+        for about in loaded.extras[FORMAT].values():
+            about.pop("members", None)
+    assert laws.canon(read(data)) == laws.canon(loaded)
 
 
 # -- rules
