@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from migrate.shape import Shape, count, new_tally
+from migrate.shape import Shape, count, new_tally, part_of, unread
 
 
 class Quarantined(msgspec.Struct, frozen=True):
@@ -59,12 +59,14 @@ class Ledger(msgspec.Struct):
         return int(tally[0])
 
     def elsewhere(self, place: str, part: Mapping[str, Any], path: str = "") -> None:
-        """Note values that are kept raw because the adapter does not know their keys."""
+        """Note values that are kept raw because the adapter does not know their keys, or not what they say.
+
+        ``path`` leads from the record, or from the frame where ``place`` is empty, to the part.
+        """
+        shape = part_of(self.shape if place else self.frame_shape, path)
         for key, value in part.items():
-            tally = new_tally()
-            count(value, None, tally)
-            if tally[0]:
-                self.elsewhere_lines[place, f"{path}.{key}" if path else key] += tally[0]
+            if values := unread(value, shape.get(key, shape.get("*"))):
+                self.elsewhere_lines[place, f"{path}.{key}" if path else key] += values
 
     def dropped(self, what: str, by: str, values: int = 1) -> None:
         """Note values left out, and by whose choice."""

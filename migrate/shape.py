@@ -147,6 +147,25 @@ def count(node: Any, shape: Any, tally: list[Any], parent: Any = None, root: Any
             tally[3][shape.rule] += 1
 
 
+def part_of(shape: Shape, path: str) -> Shape:
+    """Return the shape of the parts at a path such as ``login.uris[]``; an empty one where none is declared."""
+    found: Any = shape
+    for step in path.replace("[]", ".*").split(".") if path else ():
+        found = found.get(step, found.get("*")) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def unread(node: Any, shape: Any) -> int:
+    """Return how many values are below a node that is kept as it is: structure is none, and no rule is applied."""
+    if isinstance(node, dict):
+        below = shape if isinstance(shape, dict) else {}
+        return sum(unread(value, below.get(key, below.get("*"))) for key, value in node.items())
+    if isinstance(node, list):
+        each = shape.get("*") if isinstance(shape, dict) else None
+        return sum(unread(value, each) for value in node)
+    return is_leaf(node) and not (isinstance(shape, Codes) and node in shape.values)
+
+
 def expected_of(shape: Changed, node: Any, parent: Any, root: Any) -> tuple[str, ...] | None:
     """Return what the rule makes of the value; None where it does not apply or changes nothing.
 

@@ -18,17 +18,26 @@ from migrate.formats._bitwarden import (
     ADDRESS,
     BANK,
     BANK_ACCOUNT,
+    BANK_SECTION,
     CARD,
-    CONTACT,
+    CARD_MEMBERS,
+    CONTACT_SECTION,
     FIELD,
+    IDENTITY,
     LICENSE,
+    LICENSE_MEMBERS,
     LICENSE_NAME,
     LINKED,
+    LOGIN,
     MATCH,
     NAME,
+    NOTE,
+    PARTS,
     PASSPORT,
+    PASSPORT_MEMBERS,
     PASSPORT_NAME,
     SECTIONS,
+    SSH,
 )
 from migrate.giving import Offer, Outgoing, as_fields, code_field
 from migrate.leaving import UNREADABLE
@@ -46,7 +55,7 @@ _LONG_AGO = "1970-01-01T00:00:00Z"  # a state needs a date in Bitwarden; without
 def render(out: Outgoing, file: BinaryIO) -> None:
     """Write folders and items; a vault that came from an organisation is written as one."""
     items = tuple(out.items)
-    kinds = {c.kind for c in out.collections if c.format == out.format}
+    kinds = {c.kind for c in out.collections if c.format == out.format and c.aliases}
     of_organization = "collection" in kinds and "folder" not in kinds
     folders, ids = _folders(out, {one for item in items for one in item.collections}, of_organization)
     top: dict[str, Any] = {"encrypted": False, "collections" if of_organization else "folders": folders}
@@ -84,8 +93,9 @@ def _folders(out: Outgoing, used: set[str], of_organization: bool) -> tuple[list
         if not c.aliases and c.id in parents and c.id not in used:
             continue
         own = c.format == out.format and bool(c.aliases)
-        ids[c.id] = c.aliases[0] if own else as_uuid(c.id)
-        made: dict[str, Any] = {"id": ids[c.id] or None, "name": "/".join(paths[c.id])}
+        ids[c.id] = c.aliases[0] if own and len(c.aliases) > 1 else as_uuid(c.id)
+        came_without = own and len(c.aliases) == 1 and c.id not in used
+        made: dict[str, Any] = {"id": None if came_without else ids[c.id], "name": "/".join(paths[c.id])}
         if of_organization and not own:
             made |= {"organizationId": None, "externalId": None}
         listed.append(_give_back(made, c.extra) if own else made)
@@ -107,33 +117,30 @@ def _give_back(made: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
 
 _CODES = {kind: code for code, (kind, original) in reversed(FIELD.items()) if original is None}
 _MATCHES = {meaning: code for code, meaning in MATCH.items()} | {None: None}
-_LOGIN: Members = {"username": ("username", "string"), "password": ("password", CONCEALED)}
+_LOGIN_MEMBERS: Members = {"username": ("username", "string"), "password": ("password", CONCEALED)}
 _SSN: Members = {"identification_number": ("ssn", CONCEALED)}
 _PASSPORT_NUMBER: Members = {"passport_number": ("passportNumber", "string")}
 _LICENSE_NUMBER: Members = {"license_number": ("licenseNumber", "string")}
 
-LOGIN, NOTE, CARD_TYPE, IDENTITY, SSH, BANK_TYPE, LICENSE_TYPE, PASSPORT_TYPE = range(1, 9)
-
 _TYPES: dict[type[Any], int] = {
     model.BasicAuth: LOGIN,
     model.Passkey: LOGIN,
-    model.CreditCard: CARD_TYPE,
+    model.CreditCard: CARD,
     model.SshKey: SSH,
     model.PersonName: IDENTITY,
     model.Address: IDENTITY,
     model.IdentityDocument: IDENTITY,
-    model.DriversLicense: LICENSE_TYPE,
-    model.Passport: PASSPORT_TYPE,
+    model.DriversLicense: LICENSE,
+    model.Passport: PASSPORT,
     Totp: LOGIN,
     model.GeneratedPassword: LOGIN,
 }
-_NEW_TYPES = {LICENSE_TYPE, PASSPORT_TYPE}  # most of Bitwarden's own importers refuse them; identities are read by all
+_NEW_TYPES = {LICENSE, PASSPORT}  # most of Bitwarden's own importers refuse them; identities are read by all
 
 # Members of an item that say nothing by themselves, or are written beside the offer.
 _SILENT = (
     *("id", "provenance", "conflict", "credentials", "collections", "template"),
-    *("trashed", "trashed_at", "archived", "archived_at", "modified_at", "creation_at"),
-    *("title", "favorite", "reprompt", "history"),
+    *("title", "favorite", "reprompt", "history", "trashed", "archived", "modified_at", "creation_at"),
 )
 
 
@@ -143,7 +150,7 @@ class _Writer:
     def __init__(self, out: Outgoing, item: Item) -> None:
         self.out, self.item, self.own = out, item, out.own(item)
         self.offer = Offer(item)
-        self.offer.skip(*_SILENT)
+        self.offer.skip(*_SILENT, *(f"{state}_at" for state in ("trashed", "archived") if getattr(item, state)))
         self.left: list[Any] = list(item.credentials)
         self.spare: list[Field] = []  # what has no place of its own
 
@@ -179,7 +186,7 @@ class _Writer:
 
     def date_of(self, state: bool, at: str | None) -> str | None:
         """Return the date that says the item is in the state."""
-        return at or ((self.item.modified_at or self.item.creation_at or _LONG_AGO) if state else None)
+        return (at or self.item.modified_at or self.item.creation_at or _LONG_AGO) if state else None
 
     def past(self, past: model.Past) -> dict[str, Any]:
         """Return an old value; of other members than the password Bitwarden writes the name before it."""
@@ -190,23 +197,28 @@ class _Writer:
     def typed(self) -> tuple[int | None, str, dict[str, Any]]:
         """Return the item's type, and name and content of the object that goes with it."""
         kind = self.kind()
-        if kind == SSH and (ssh := self.ssh()) is not None:
-            return SSH, "sshKey", ssh
+        made = None if kind is None else self.part(kind)
+        if kind is None or made is None:
+            return (NOTE, PARTS[NOTE - 1], {"type": 0}) if kind is not None else (None, "", {})
+        return kind, PARTS[kind - 1], made
+
+    def part(self, kind: int) -> dict[str, Any] | None:
+        """Return the object of a type; None if it has to be a note after all."""
         if kind == LOGIN:
-            return LOGIN, "login", self.login()
-        if kind == CARD_TYPE:
-            return CARD_TYPE, "card", self.card()
+            return self.login()
+        if kind == CARD:
+            return self.card()
         if kind == IDENTITY:
-            return IDENTITY, "identity", self.identity()
-        if kind == BANK_TYPE:
-            return BANK_TYPE, "bankAccount", self.section(BANK)
-        if kind == LICENSE_TYPE:
-            one = self.members(model.DriversLicense, LICENSE) | self.members(model.PersonName, LICENSE_NAME)
-            return LICENSE_TYPE, "driversLicense", one
-        if kind == PASSPORT_TYPE:
-            one = self.members(model.Passport, PASSPORT) | self.members(model.PersonName, PASSPORT_NAME)
-            return PASSPORT_TYPE, "passport", one
-        return (NOTE, "secureNote", {"type": 0}) if kind is not None else (None, "", {})
+            return self.identity()
+        if kind == SSH:
+            return self.ssh()
+        if kind == BANK:
+            return self.section(BANK_SECTION)
+        if kind == LICENSE:
+            return self.members(model.DriversLicense, LICENSE_MEMBERS) | self.members(model.PersonName, LICENSE_NAME)
+        if kind == PASSPORT:
+            return self.members(model.Passport, PASSPORT_MEMBERS) | self.members(model.PersonName, PASSPORT_NAME)
+        return None
 
     def kind(self) -> int | None:
         """Return the type as which the item is written; None for one of Bitwarden's that nobody knows.
@@ -269,7 +281,7 @@ class _Writer:
             card = msgspec.structs.replace(card, expiry_date=None)
             month, year = str(int(found[2])), found[1]
         self.left.append(card)
-        return self.members(model.CreditCard, CARD) | {"expMonth": month, "expYear": year}
+        return self.members(model.CreditCard, CARD_MEMBERS) | {"expMonth": month, "expYear": year}
 
     def identity(self) -> dict[str, Any]:
         """Take a person: name, address, contact and numbers of documents."""
@@ -286,7 +298,7 @@ class _Writer:
             "address2": "".join(lines[1:2]) or None,
             "address3": "\n".join(lines[2:]) or None,
             **self.members(model.Address, ADDRESS),
-            **self.section(CONTACT),
+            **self.section(CONTACT_SECTION),
             **self.members(model.IdentityDocument, _SSN),
             **self.members(model.Passport, _PASSPORT_NUMBER),
             **self.members(model.DriversLicense, _LICENSE_NUMBER),
@@ -316,7 +328,7 @@ class _Writer:
             offer = Offer(app)
             uris.append({"match": None, "uri": f"androidapp://{offer.take('bundle_id')}"})
             self.move(offer, "app")
-        auth = self.members(model.BasicAuth, _LOGIN)
+        auth = self.members(model.BasicAuth, _LOGIN_MEMBERS)
         if auth["password"] is None and (generated := self.pop(model.GeneratedPassword)) is not None:
             offer = Offer(generated)
             auth["password"] = offer.text("password") or None
@@ -357,8 +369,7 @@ class _Writer:
         if self.own:
             return text
         if totp.kind == "steam":
-            steam = otp.steam_uri(totp)
-            return steam if otp.same_codes(otp.parse(steam), totp) else None
+            return otp.steam_uri(totp) if otp.is_secret(totp.secret.reveal()) else None
         if totp.kind != "totp":
             return None
         return text if text == totp.secret.reveal() or text.startswith("otpauth://totp/") else otp.uri(totp)
@@ -439,7 +450,7 @@ class _Writer:
         if "icon" in offer.left:
             offer.skip("icon")
             self.out.lose(item, "icon")
-        said = BANK_ACCOUNT if kind == BANK_TYPE else None
+        said = BANK_ACCOUNT if kind == BANK else None
         if item.template not in (None, said) and (self.own or (kind == NOTE and kind_of(item) != "note")):
             self.spare.append(Field(value=item.template, label="category"))
         if self.own:
@@ -476,7 +487,7 @@ _PASSKEY = {
 def _type_of(credential: Any, *, own: bool) -> int | None:
     """Return the type an item has for the sake of this credential."""
     if isinstance(credential, CustomFields):
-        return BANK_TYPE if own and credential.id == BANK else None
+        return BANK if own and credential.id == BANK_SECTION else None
     if isinstance(credential, model.BasicAuth) and not own and not (credential.username or credential.password):
         return None
     kind = _TYPES.get(type(credential))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from migrate import rules, taking
@@ -11,17 +12,31 @@ from migrate.formats._bitwarden import (
     ADDRESS,
     BANK,
     BANK_ACCOUNT,
+    BANK_SECTION,
     CARD,
-    CONTACT,
+    CARD_MEMBERS,
+    CONTACT_SECTION,
     FIELD,
     HIDDEN,
+    IDENTITY,
     LICENSE,
+    LICENSE_MEMBERS,
     LICENSE_NAME,
+    LINES,
+    LOGIN,
     MATCH,
     NAME,
+    NOTE,
+    PARTS,
     PASSPORT,
+    PASSPORT_MEMBERS,
     PASSPORT_NAME,
     SECTIONS,
+    SSH,
+    bitwarden_address,
+    bitwarden_credential_id,
+    bitwarden_expiry,
+    type_of,
 )
 from migrate.formats._bitwarden_zip import render, zipped
 from migrate.leaving import UNREADABLE
@@ -47,7 +62,7 @@ SIGNATURE = Signature(
 )
 
 SHAPE: dict[str, Any] = {
-    "type": codes(*range(1, 9), *map(str, range(1, 9))),
+    "type": codes(*range(1, len(PARTS) + 1), *"12345678"),
     "reprompt": codes(0, 1),
     "favorite": codes(0, 1),
     "fields": {"*": {"type": codes(*FIELD)}},
@@ -55,34 +70,40 @@ SHAPE: dict[str, Any] = {
     "login": {
         "uris": {"*": {"match": codes(*MATCH)}},
         "fido2Credentials": {
-            "*": {"credentialId": changed(rules.uuid_base64url), "discoverable": codes("true", "false")}
+            "*": {"credentialId": changed(bitwarden_credential_id), "discoverable": codes("true", "false")}
         },
     },
-    "card": {"expMonth": changed(rules.expiry_month), "expYear": changed(rules.expiry_month)},
-    "identity": {f"address{n}": changed(rules.address_lines) for n in (1, 2, 3)},
+    "card": {"expMonth": changed(bitwarden_expiry), "expYear": changed(bitwarden_expiry)},
+    "identity": dict.fromkeys(LINES, changed(bitwarden_address)),
 }
+FRAME: dict[str, Any] = {"encrypted": codes(0, 1)}
+
+
+_Ids = dict[str, str]  # an id of the source -> the collection's
 
 
 def parse(source: Source) -> Parsed:
     """Read folders and items; nested folders are a convention of ``/`` in names."""
     frame, records = source.json()
     taking.flag(frame, "encrypted")
-    for kind in ("folder", "collection"):
-        for folder in objects(frame, f"{kind}s"):
-            _folder(source, kind, folder)
+    folders, collections = (_listed(source, frame, kind) for kind in ("folder", "collection"))
     if frame.pop("items", None):
         raise TypeError("items is no list")
     source.ledger.elsewhere("", frame)
-    return Parsed(records, _item, extras=frame)
+    return Parsed(records, partial(_item, folders, collections), extras=frame)
 
 
-def _folder(source: Source, kind: str, folder: dict[str, Any]) -> None:
-    name, own_id = text(folder, "name"), text(folder, "id")
-    if folder:
-        source.ledger.elsewhere("", folder, kind)
-    known_as = own_id or name
-    made = source.folders.apart if known_as in source.folders.by_alias else source.folders.at
-    made(split_path(name), known_as, name, kind=kind, extra=folder)
+def _listed(source: Source, frame: dict[str, Any], kind: str) -> _Ids:
+    ids: _Ids = {}
+    for folder in objects(frame, f"{kind}s"):
+        name, own_id = text(folder, "name"), text(folder, "id")
+        source.ledger.elsewhere("", folder, f"{kind}s[]")
+        aliases = (own_id, name) if own_id else (name,)
+        make = source.folders.apart if aliases[0] in source.folders.by_alias else source.folders.at
+        made = make(split_path(name), *aliases, kind=kind, extra=folder)
+        if own_id:
+            ids.setdefault(own_id, made)
+    return ids
 
 
 def split_path(name: str) -> tuple[str, ...]:
@@ -91,18 +112,18 @@ def split_path(name: str) -> tuple[str, ...]:
     return (name,) if "" in parts else tuple(parts)
 
 
-_SILENT = (  # keys of the format that say nothing while they are null or empty
-    *("organizationId", "key", "attachments"),
-    *("login", "secureNote", "card", "identity", "sshKey", "bankAccount", "driversLicense", "passport"),
-)
+_SILENT = ("organizationId", "key", "attachments", *PARTS)  # they say nothing while they are null or empty
 
 
-def _item(record: Record) -> Item:
+def _item(folders: _Ids, collections: _Ids, record: Record) -> Item:
     source, data = record.source, record.data
-    read = _reader(data)
+    kind = type_of(data)
+    if kind is not None:
+        data.pop("type", None)
+    read = READERS[kind]
     credentials, urls = read(record, data)
     note = text(data, "notes")
-    if note or read is _note:
+    if note or kind == NOTE:
         credentials.append(model.Note(content=Secret(note)))
     if fields := objects(data, "fields"):
         credentials.append(CustomFields(fields=tuple([_field(record, one) for one in fields])))
@@ -116,12 +137,12 @@ def _item(record: Record) -> Item:
         credentials=tuple(credentials),
         creation_at=instant(data, "creationDate"),
         modified_at=instant(data, "revisionDate"),
-        collections=_collections(source, data),
+        collections=_places(data, folders, collections),
         trashed=trashed_at is not None or bool(data.get("deletedDate")),  # a date that cannot be read is one
         trashed_at=trashed_at,
         archived=archived_at is not None or bool(data.get("archivedDate")),
         archived_at=archived_at,
-        template=BANK_ACCOUNT if read is _bank else None,
+        template=BANK_ACCOUNT if kind == BANK else None,
         reprompt=taking.flag(data, "reprompt"),
         history=tuple([_past(record, one) for one in past]) if past else (),
         provenance=Provenance(format=source.format, source_id=optional(data, "id")),
@@ -137,28 +158,17 @@ _Read = tuple[list[Any], tuple[Url, ...]]  # credentials and addresses
 _Reader = Callable[[Record, dict[str, Any]], _Read]
 
 
-def _reader(data: dict[str, Any]) -> _Reader:
-    """Pop the type; without one the object that is there decides, an unknown one stays."""
-    kind = data.pop("type", None)
-    if kind is None:
-        return next((read for key, read in _BY_OBJECT.items() if isinstance(data.get(key), dict)), _note)
-    if type(kind) in (int, str) and kind in READERS:
-        return READERS[kind]
-    data["type"] = kind
-    return _untyped
-
-
-def _collections(source: Source, data: dict[str, Any]) -> tuple[str, ...]:
-    known = source.folders.by_alias
+def _places(data: dict[str, Any], folders: _Ids, collections: _Ids) -> tuple[str, ...]:
+    """Pop where the item is; ids of no folder or collection of the file stay."""
     found = []
     folder, members = data.pop("folderId", None), data.pop("collectionIds", None)
-    if isinstance(folder, str) and folder in known:
-        found.append(known[folder])
+    if isinstance(folder, str) and folder in folders:
+        found.append(folders[folder])
     elif folder is not None and folder != "":
         data["folderId"] = folder
     if isinstance(members, list):
-        mine = [one for one in members if isinstance(one, str) and one in known]
-        found += [known[one] for one in mine]
+        mine = [one for one in members if isinstance(one, str) and one in collections]
+        found += [collections[one] for one in mine]
         if len(mine) != len(members) and members != [None]:
             data["collectionIds"] = [one for one in members if one not in mine]
     elif members is not None:
@@ -257,7 +267,7 @@ def _card(record: Record, data: dict[str, Any]) -> _Read:
         del card["expMonth"], card["expYear"]
     taking.forget_empty(card, "expMonth", "expYear")
     month = Field(value=expiry[0], field_type="year-month") if expiry else None
-    made = model.CreditCard(expiry_date=month, **taking.fields(card, CARD))
+    made = model.CreditCard(expiry_date=month, **taking.fields(card, CARD_MEMBERS))
     keep(data, "card", card)
     return [made], ()
 
@@ -266,8 +276,9 @@ def _identity(record: Record, data: dict[str, Any]) -> _Read:
     one = nested(data, "identity")
     lines = rules.address_lines(None, one)
     if lines is not None:
-        for n in (1, 2, 3):
-            one.pop(f"address{n}", None)
+        for key in LINES:
+            one.pop(key, None)
+    taking.forget_empty(one, *LINES)
     street = Field(value=lines[0]) if lines and lines[0] else None
     made: list[Any] = [
         model.PersonName(**taking.fields(one, NAME)),
@@ -279,7 +290,7 @@ def _identity(record: Record, data: dict[str, Any]) -> _Read:
         made.append(model.Passport(passport_number=number))
     if number := taking.field(one, "licenseNumber"):
         made.append(model.DriversLicense(license_number=number))
-    contact = _section(CONTACT, one)
+    contact = _section(CONTACT_SECTION, one)
     if contact.fields:
         made.append(contact)
     keep(data, "identity", one)
@@ -293,7 +304,7 @@ def _section(own_id: str, data: dict[str, Any]) -> CustomFields:
         for key in SECTIONS[own_id]
         if (value := text(data, key))
     ]
-    return CustomFields(id=own_id, fields=tuple(made))
+    return CustomFields(id=own_id, label=BANK_ACCOUNT if own_id == BANK_SECTION else None, fields=tuple(made))
 
 
 def _ssh(record: Record, data: dict[str, Any]) -> _Read:
@@ -309,23 +320,25 @@ def _ssh(record: Record, data: dict[str, Any]) -> _Read:
 
 def _bank(record: Record, data: dict[str, Any]) -> _Read:
     bank = nested(data, "bankAccount")
-    made = _section(BANK, bank)
+    made = _section(BANK_SECTION, bank)
     keep(data, "bankAccount", bank)
     return [made], ()
 
 
 def _license(record: Record, data: dict[str, Any]) -> _Read:
     one = nested(data, "driversLicense")
-    made = model.DriversLicense(**taking.fields(one, LICENSE)), model.PersonName(**taking.fields(one, LICENSE_NAME))
+    made = model.DriversLicense(**taking.fields(one, LICENSE_MEMBERS))
+    name = model.PersonName(**taking.fields(one, LICENSE_NAME))
     keep(data, "driversLicense", one)
-    return [*made], ()
+    return [made, name], ()
 
 
 def _passport(record: Record, data: dict[str, Any]) -> _Read:
     one = nested(data, "passport")
-    made = model.Passport(**taking.fields(one, PASSPORT)), model.PersonName(**taking.fields(one, PASSPORT_NAME))
+    made = model.Passport(**taking.fields(one, PASSPORT_MEMBERS))
+    name = model.PersonName(**taking.fields(one, PASSPORT_NAME))
     keep(data, "passport", one)
-    return [*made], ()
+    return [made, name], ()
 
 
 def _untyped(record: Record, data: dict[str, Any]) -> _Read:
@@ -333,21 +346,19 @@ def _untyped(record: Record, data: dict[str, Any]) -> _Read:
     return [], ()
 
 
-_BY_OBJECT: dict[str, _Reader] = {
-    "login": _login,
-    "secureNote": _note,
-    "card": _card,
-    "identity": _identity,
-    "sshKey": _ssh,
-    "bankAccount": _bank,
-    "driversLicense": _license,
-    "passport": _passport,
+READERS: dict[int | None, _Reader] = {
+    LOGIN: _login,
+    NOTE: _note,
+    CARD: _card,
+    IDENTITY: _identity,
+    SSH: _ssh,
+    BANK: _bank,
+    LICENSE: _license,
+    PASSPORT: _passport,
+    None: _untyped,
 }
-READERS: dict[int | str, _Reader] = {}
-for _type, _read in enumerate(_BY_OBJECT.values(), 1):
-    READERS[_type] = READERS[str(_type)] = _read
 
 KEPT_RAW = frozenset({"organizationId", "externalId", "key"})
 
-ADAPTER = Adapter(SIGNATURE, parse, render, shape=SHAPE, kept_raw=KEPT_RAW)
+ADAPTER = Adapter(SIGNATURE, parse, render, shape=SHAPE, frame=FRAME, kept_raw=KEPT_RAW)
 VARIANTS = (zipped(ADAPTER),)
