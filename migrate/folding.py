@@ -9,6 +9,8 @@ from migrate.source import Source
 from vault.model import Collection, Item
 from vault.store import Store
 
+_BESIDE = ("subtitle", "icon", "color", "creation_at", "modified_at")  # what a source may say of a folder
+
 
 class Folding(msgspec.Struct):
     """The folders of one run."""
@@ -88,6 +90,8 @@ class Folding(msgspec.Struct):
         at_place = self.by_place.get((one.parent, one.title), [])
         known = next((c for c in at_place if c not in taken and self._can_hold(self.ours[c], one)), None)
         if known is None:
+            if one.id in self.ours:  # a file of our own whose folder was renamed here since
+                one = msgspec.structs.replace(one, id=self.source.identify("again", one.id))
             self.store.put_collection(one)
             self._note(one)
             return one.id
@@ -96,13 +100,16 @@ class Folding(msgspec.Struct):
 
     def _can_hold(self, ours: Collection, one: Collection) -> bool:
         """Whether a folder of the same path can take over what the source says about its own."""
+        said = ((getattr(ours, name), getattr(one, name)) for name in _BESIDE)
+        if any(a != b and a is not None and b is not None for a, b in said):
+            return False
         return not one.extra or not ours.extra or (ours.extra == one.extra and ours.format == one.format)
 
     def _join(self, known: str, one: Collection, *, is_moved: bool = False) -> None:
         """Add what the source says about a folder the vault has already: its names, its raw keys, a new place."""
         ours = self.ours[known]
         aliases = tuple(dict.fromkeys((*ours.aliases, *one.aliases)))
-        takes_extra = bool(one.extra) and not ours.extra
+        takes_extra = bool(one.extra) and (not ours.extra or ours.format == one.format)
         joined = msgspec.structs.replace(
             ours,
             aliases=aliases,
@@ -110,6 +117,7 @@ class Folding(msgspec.Struct):
             format=one.format if takes_extra else ours.format or one.format,
             title=one.title if is_moved else ours.title,
             parent=one.parent if is_moved else ours.parent,
+            **{n: getattr(one, n) if getattr(one, n) is not None else getattr(ours, n) for n in _BESIDE},
         )
         if joined != ours:
             self._note(joined)

@@ -16,8 +16,8 @@ class Listing(msgspec.Struct, frozen=True):
     title: str  # of a folder
     members: str  # of a folder: links to records
     link: str  # of a link: the record's id
-    elsewhere: str  # of a link: there if the record stands beside other folders
-    record: str  # of a record: its id
+    elsewhere: str  # of a link: the id of the object the record is in, where the folder is in another
+    record: str  # of a record, and of the object around it: its id
 
 
 Path = tuple[str, ...]
@@ -27,9 +27,13 @@ Inside = Callable[[str, Any], Sequence[Path]]  # (place, record) -> folders, as 
 def listed(frame: Any, listing: Listing) -> Inside:
     """Return a function giving the folders whose lists in the frame have a record; one without title is left out."""
     found: dict[tuple[str, str], list[Path]] = {}
-    for where, folder in _outermost(frame, listing, ""):
-        for path, own_id in _members(folder, listing):
-            found.setdefault((where, own_id), []).append(path)
+    around = list(_around(frame, listing, ""))
+    places = {one[listing.record]: where for where, one in around if isinstance(one.get(listing.record), str)}
+    for where, one in around:
+        for path, link in (pair for folder in _list(one[listing.folders]) for pair in _members(folder, listing)):
+            elsewhere = link.get(listing.elsewhere)
+            there = where if elsewhere is None else places.get(str(elsewhere), "nowhere")
+            found.setdefault((there, link[listing.link]), []).append(path)
 
     def inside(place: str, data: Any) -> Sequence[Path]:
         own_id = data.get(listing.record)
@@ -39,8 +43,8 @@ def listed(frame: Any, listing: Listing) -> Inside:
     return inside
 
 
-def _members(folder: Any, listing: Listing) -> Iterator[tuple[Path, str]]:
-    """Yield the path of titles and the id of each record that a folder or one below it lists."""
+def _members(folder: Any, listing: Listing) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the path of titles and each link to a record that a folder or one below it has."""
     waiting: list[tuple[Any, Path]] = [(folder, ())]
     while waiting:
         one, above = waiting.pop()
@@ -49,23 +53,22 @@ def _members(folder: Any, listing: Listing) -> Iterator[tuple[Path, str]]:
         title = one.get(listing.title)
         path = (*above, title) if isinstance(title, str) and title else above
         for link in _list(one.get(listing.members)):
-            own_id = link.get(listing.link) if isinstance(link, dict) else None
-            if isinstance(own_id, str) and not link.get(listing.elsewhere):
-                yield path, own_id
+            if isinstance(link, dict) and isinstance(link.get(listing.link), str):
+                yield path, link
         waiting += [(below, path) for below in _list(one.get(listing.nested))]
 
 
-def _outermost(node: Any, listing: Listing, place: str) -> Iterator[tuple[str, Any]]:
-    """Yield each outermost folder with the place of the object that has both folders and records."""
+def _around(node: Any, listing: Listing, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object that has both folders and records, with its place."""
     if isinstance(node, dict):
+        if listing.folders in node:
+            yield place, node
         for key, value in node.items():
-            if key == listing.folders:
-                yield from ((place, folder) for folder in _list(value))
-            else:
-                yield from _outermost(value, listing, f"{place}/{key}" if place else key)
+            if key != listing.folders:
+                yield from _around(value, listing, f"{place}/{key}" if place else key)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _outermost(value, listing, f"{place}/{index}" if place else str(index))
+            yield from _around(value, listing, f"{place}/{index}" if place else str(index))
 
 
 def _list(value: Any) -> list[Any]:

@@ -68,6 +68,7 @@ class Known(msgspec.Struct):
     by_content: dict[str, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
     by_source: dict[tuple[str, str], list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
     by_near: dict[Near, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    ids: set[str] = msgspec.field(default_factory=set)
     untouched: set[str] = msgspec.field(default_factory=set)  # as they arrived
     claimed: set[str] = msgspec.field(default_factory=set)
 
@@ -78,6 +79,7 @@ class Known(msgspec.Struct):
         arrived = store.all_fingerprints() if store.count() else {}
         for own_id, row in store.rows():
             item = decode_item(row)
+            known.ids.add(own_id)
             print_ = fingerprint(item)
             known.by_content[print_].append(own_id)
             marks = arrived.get(own_id, [])

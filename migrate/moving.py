@@ -176,7 +176,7 @@ class _Mover(msgspec.Struct):
             self.advance(1)
             if item is None:
                 continue
-            verdict = known.judge(self._placed(item, folding), self.now)
+            verdict = known.judge(self._placed(item, folding, known), self.now)
             self.outcome.items[verdict.kind] += 1
             self.outcome.kinds[kind_of(item)] += 1
             if self.outcome.with_titles:
@@ -193,9 +193,11 @@ class _Mover(msgspec.Struct):
                 self.linking.append(verdict.id)
             yield verdict.item
 
-    def _placed(self, item: Item, folding: Folding) -> Item:
-        """Return the item with the vault's own folder ids."""
+    def _placed(self, item: Item, folding: Folding, known: merge.Known) -> Item:
+        """Return the item with the vault's own folder ids, and an id nothing in the vault has."""
         collections = folding.folders_of(item)
+        if item.id in known.ids:  # from a file of our own
+            item = msgspec.structs.replace(item, id=self.source.identify("again", item.id))
         return item if collections == item.collections else msgspec.structs.replace(item, collections=collections)
 
     def _relink(self) -> None:

@@ -292,18 +292,14 @@ class Layout:
 
     def _walk(self, at: int, listed: Any) -> Any:
         """Read collections from the top down; return what is none."""
-        if not isinstance(listed, list):
-            return listed
-        rotten = [one for one in listed if not isinstance(one, (dict, type(None)))]
-        waiting: list[tuple[Data, str, str | None]] = [
-            (one, "", None) for one in reversed(listed) if isinstance(one, dict)
-        ]
+        found, rotten = _objects(listed)
+        waiting: list[tuple[Data, str, str | None]] = [(one, "", None) for one in reversed(found)]
         while waiting:
             data, path, parent = waiting.pop()
             members, below = data.pop("items", None), data.pop("subCollections", None)
-            nested = isinstance(below, list) and all(isinstance(one, dict) for one in below)
-            if below is not None and not nested:
-                data["subCollections"] = below
+            nested, unfit = _objects(below)
+            if unfit:
+                data["subCollections"] = unfit
             known = is_ours(data)
             row = collection_in(data)
             path = f"{path}\0{row['id'] or row.get('title', '')}"
@@ -312,7 +308,7 @@ class Layout:
                 row["parent"] = parent
             self._rows.append(row)
             self._fill(at, own_id, members)
-            waiting += [(one, path, own_id) for one in reversed(below if nested else ())]
+            waiting += [(one, path, own_id) for one in reversed(nested)]
         return rotten
 
     def _named(self, row: Row, known: bool, at: int, path: str) -> str:
@@ -386,6 +382,14 @@ class Layout:
             add(self._extras.setdefault(FORMAT, {}), "links", self._stray)
             self._stray = {}
         return self._extras
+
+
+def _objects(listed: Any) -> tuple[list[Data], Any]:
+    """Return the objects of a list, and what stays: its other elements, or all of it if it is no list."""
+    if listed is None or isinstance(listed, list):
+        found = [one for one in listed or () if isinstance(one, dict)]
+        return found, [one for one in listed or () if not isinstance(one, (dict, type(None)))]
+    return [], listed
 
 
 def is_own_header(value: Any, parent: Any, frame: Any) -> bool:

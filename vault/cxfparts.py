@@ -339,10 +339,12 @@ def credential_in(data: Data) -> Row:
 
 def _plain_in(tag: str, data: Data) -> Row:
     row: Row = {"type": tag}
-    types = FIELD_TYPES.get(tag, {})
+    types, required = FIELD_TYPES.get(tag, {}), KINDS[tag].required
     for name, how in KINDS[tag].native.items():
         if how != "field":
             take(data, row, name, how)
+            if how == "text" and name in required:
+                row.setdefault(name, "")  # as it will be written
         elif name in data:
             value = data[name]
             got = None if value is None else field_in(value, types.get(name, "string"))
@@ -378,7 +380,7 @@ def _note_out(_: str, row: Row, own: bool) -> tuple[Data, Row]:
 
 def _note_in(tag: str, data: Data) -> Row:
     content = data.pop("content", None)
-    row: Row = {"type": tag}
+    row: Row = {"type": tag, "content": ""}
     if isinstance(content, dict):
         text = _as_text(content.get("value", ""))
         if text is not None:

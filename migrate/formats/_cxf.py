@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from base64 import urlsafe_b64encode
 from collections import Counter
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from migrate.adapter import Parsed
 from migrate.containers import is_safe_name
-from migrate.formats._cxf_rules import COLLECTION, CREDENTIAL, FIELD, ITEM, LINKS
+from migrate.formats._cxf_rules import COLLECTION, FIELD, ITEM, LINKS
 from migrate.giving import Outgoing
 from migrate.reading import reread
 from migrate.shape import WORDS, Shape, count, new_tally
@@ -26,8 +27,9 @@ from vault.model import Collection, Field, File, Item, Part, Provenance, Unknown
 MEMBER = "vault.cxf.json"
 DOCUMENTS = "documents/"
 
+_OWN_ID = re.compile(r"[A-Za-z0-9_-]{1,86}")
 _RULES = {"creationAt": "item_created_seconds", "modifiedAt": "item_modified_seconds"}
-_RAW_OF_OURS: Shape = {"collections": {"*": WORDS}}
+_RAW_OF_OURS: Shape = {"collections": {"*": WORDS}, "integrityHash": WORDS}
 
 
 def parse(source: Source) -> Parsed:
@@ -44,6 +46,7 @@ class _Reader:
     def __init__(self, source: Source, frame: Any) -> None:
         self.source = source
         self.layout = cxf.Layout(frame, source.identify)
+        self.shape: Shape = source.adapter.shape if source.adapter is not None else ITEM
         self.extras: dict[str, Any] = {}
         self.others: dict[str, dict[str, Any]] = {}
         self.seen: set[tuple[int, str]] = set()
@@ -81,7 +84,8 @@ class _Reader:
             name = next((v for k in ("username", "email") if isinstance(v := account.get(k), str) and v), "")
             own_id = self.source.identify("account", str(at))
             self.tops[at] = own_id
-            made[own_id] = Collection(id=own_id, title=name or f"Account {at + 1}", kind="account", format=cxf.FORMAT)
+            title = f"Account {at + 1}" + (f" ({name})" if name else "")
+            made[own_id] = Collection(id=own_id, title=title, kind="account", format=cxf.FORMAT)
         for own_id, at in self.layout.account_of.items():
             if made[own_id].parent is None:
                 made[own_id] = replace(made[own_id], parent=self.tops[at])
@@ -151,6 +155,8 @@ class _Reader:
     def _id(self, record: Record, account: int, in_file: Any, is_ours: bool) -> str:
         if not isinstance(in_file, str) or not in_file or (account, in_file) in self.seen:
             return self.source.identify("item", record.place)
+        if is_ours and not _OWN_ID.fullmatch(in_file):
+            return self.source.identify("item", record.place)
         self.seen.add((account, in_file))
         return in_file if is_ours else self._named(account, in_file)
 
@@ -178,7 +184,7 @@ class _Reader:
                 one["reference"] = self._named(account, one["reference"])
             elif kind == "totp" and not is_ours:
                 secret = one.get("secret", "")
-                self.unreadable += not _is_base32(secret)
+                self.unreadable += bool(secret) and not _is_base32(secret)
             elif kind == "keyferry-unknown":
                 self.unknown += 1
         if self.members and f"{DOCUMENTS}{row.get('icon')}" in self.members:
@@ -207,7 +213,7 @@ class _Reader:
 
     def _note(self, record: Record, item: Item, is_ours: bool) -> None:
         """Give each value that is kept raw its line in the ledger."""
-        for part, path, shape in _parts(item):
+        for part, path, shape in _parts(item, self.shape):
             if isinstance(part, UnknownCredential):
                 was_escaped = is_ours and part.raw.get("type") in (*cxf.KINDS, cxf.RAW)
                 _elsewhere(self.source, record.place, part.raw, path, {} if was_escaped else shape)
@@ -238,9 +244,9 @@ def _is_base32(secret: str) -> bool:
     return otp.is_secret(secret)
 
 
-def _parts(item: Item) -> Iterator[tuple[Part, str, Shape]]:
+def _parts(item: Item, shape: Shape) -> Iterator[tuple[Part, str, Shape]]:
     """Yield every part of an item with its path and the shape its raw keys had in the file."""
-    yield item, "", ITEM
+    yield item, "", shape
     for url in item.urls:
         yield url, "scope.urls[]", {}
     for app in item.android_apps:
@@ -250,7 +256,7 @@ def _parts(item: Item) -> Iterator[tuple[Part, str, Shape]]:
     if isinstance(item.provenance, Provenance):
         yield item.provenance, "provenance", {}
     for credential in item.credentials:
-        yield credential, "credentials[]", CREDENTIAL
+        yield credential, "credentials[]", shape["credentials"]["*"]
         for name in _fields_of(type(credential)):
             value = getattr(credential, name)
             for one in value if type(value) is tuple else (value,):
@@ -270,7 +276,7 @@ def _elsewhere(source: Source, place: str, part: dict[str, Any], path: str, shap
     shape = shape or {}
     for key, value in part.items():
         tally = new_tally()
-        count(value, shape.get(key, shape.get("*")), tally)
+        count(value, shape.get(key, shape.get("*")), tally, part, part)
         if tally[0]:
             source.ledger.elsewhere_lines[place, ".".join(filter(None, (path, key)))] += tally[0]
 

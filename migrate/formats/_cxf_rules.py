@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from migrate.listing import Listing
-from migrate.rules import rule, whole_rule
+from migrate.rules import EACH, each, rule, whole_rule
 from migrate.shape import WORDS, Shape, changed, codes
 from vault import cxf
 
@@ -36,12 +36,14 @@ def _time(name: str, extension: str, rule_name: str) -> Any:
     def found(value: Any, part: Mapping[str, Any]) -> Found:
         if value == cxf.NO_DATE:
             return _STRUCTURE
-        exact = cxf.exact_time(part, name, extension)
-        return None if exact is None else (exact,)
+        instant = cxf.exact_time(part, name, extension)
+        if instant is not None and _extension(part, extension).get(name) == instant:
+            return _STRUCTURE  # our extension says it exactly
+        return None if instant is None else (instant,)
 
     found.__name__ = rule_name
     found.__doc__ = "UNIX seconds become an RFC 3339 time; an Apple epoch that was added twice is taken off once."
-    return rule(found)
+    return each(found)
 
 
 @rule
@@ -105,6 +107,7 @@ def _of_code(become: Any) -> Any:
 
     found.__name__ = f"code_{become.__name__.strip('_')}"
     found.__doc__ = become.__doc__
+    EACH.add(found.__name__)
     return whole_rule(found)
 
 
@@ -117,7 +120,8 @@ def _algorithm(value: Any) -> Found:
     """The name of a hash is kept in CXF's spelling; ``steam`` is a kind of code."""
     if not isinstance(value, str):
         return None
-    return _STRUCTURE if value in ("steam", "sha1") else (cxf.algorithm_of(value),)
+    meant = cxf.algorithm_of(value)
+    return _STRUCTURE if meant in ("steam", "sha1") else (meant,)
 
 
 def _period(value: Any) -> Found:
@@ -248,6 +252,9 @@ ITEM: Shape = {
     "credentials": {"*": CREDENTIAL},
     "extensions": {"*": _ITEM_EXTENSION},
 }
+
+# In a container the bytes say what the hash is: the proof looks for that one.
+ITEM_IN_CONTAINER: Shape = {**ITEM, "credentials": {"*": {**CREDENTIAL, "integrityHash": WORDS}}}
 
 LINKS: Shape = {"item": WORDS}  # proven with each record: the titles of its folders must be with its item
 COLLECTION: Shape = {

@@ -147,8 +147,8 @@ class Writer:
             made["subtitle"] = offer.take("subtitle")
         made["favorite"] = offer.take("favorite")
         made["scope"] = {"urls": self._urls(), "androidApps": self._apps()}
-        made["credentials"] = [*self._credentials(), *self._rest()]
         made["tags"] = list(offer.take("tags"))
+        made["credentials"] = [*self._credentials(), *self._rest()]
         return made
 
     def _urls(self) -> list[str]:
@@ -217,7 +217,10 @@ def _certificate(found: Data | None) -> Data | None:
 
 
 def _title(credential: Credential) -> str:
-    return str(type(credential).__struct_config__.tag).replace("-", " ")
+    tag = type(credential).__struct_config__.tag
+    if isinstance(credential, model.UnknownCredential):
+        tag = credential.raw.get("type") or "unknown credential"
+    return str(tag).replace("-", " ")
 
 
 def _plain(writer: Writer, credential: Any, offer: Offer) -> Data | None:

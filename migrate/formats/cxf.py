@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from migrate.adapter import Adapter, Signature
 from migrate.formats._cxf import MEMBER, parse, watched, write
-from migrate.formats._cxf_rules import ACCOUNT, HEADER, ITEM, LISTING
+from migrate.formats._cxf_rules import ACCOUNT, HEADER, ITEM, ITEM_IN_CONTAINER, LISTING
 from migrate.giving import Outgoing
 from vault import cxf, moment
 
@@ -81,8 +81,11 @@ ADAPTER = Adapter(
     carries_extras=True,
     kept_raw=KEPT_RAW,
 )
+CONTAINER = replace(
+    ADAPTER, signature=_ZIP, shape=ITEM_IN_CONTAINER, member=MEMBER, attachments="documents/{integrityHash}"
+)
 VARIANTS = (
     replace(ADAPTER, signature=_ACCOUNT, records=("items", "*"), frame=ACCOUNT),
     replace(ADAPTER, signature=_LIST, records=("*", "items", "*"), frame={"*": ACCOUNT}),
-    replace(ADAPTER, signature=_ZIP, member=MEMBER, attachments="documents/{integrityHash}"),
+    CONTAINER,
 )

@@ -58,7 +58,7 @@ def _collections(out: Outgoing, members: dict[str, list[str]], names: Names) -> 
             by_id[own_id]["items"] = [{"item": one} for one in ids]
     paths = out.paths()
     top: list[dict[str, Any]] = []
-    for one in sorted(out.collections, key=lambda c: len(paths[c.id])):
+    for one in out.collections:
         is_below = one.parent in by_id and len(paths[one.id]) == len(paths[one.parent]) + 1
         (by_id[one.parent]["subCollections"] if is_below and one.parent else top).append(by_id[one.id])
     return top
@@ -91,6 +91,7 @@ VARIANTS = (
     replace(
         ADAPTER,
         signature=replace(SIGNATURE, suffix=".zip", kind="zip"),
+        shape=full.CONTAINER.shape,
         member=MEMBER,
         attachments="documents/{integrityHash}",
     ),
