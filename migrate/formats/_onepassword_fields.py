@@ -67,7 +67,7 @@ def _roles(fields: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _login_field(record: Record, data: dict[str, Any], role: str | None, details: dict[str, Any]) -> Field:
-    is_named_so = rules.same_role(data.get("name"), data) is not None
+    is_named_so = rules.named_after_role(data.get("name"), data) is not None
     label, value = taking.optional(data, "name"), _login_value(data, details)
     code = taking.code(data, "fieldType", _SAME)
     kind, usual = op.FIELD_TYPES.get(code, "string"), code if code in op.PLAIN_TYPES else None
@@ -99,12 +99,12 @@ def _login_value(data: dict[str, Any], details: dict[str, Any]) -> str:
 
 
 def plain(data: dict[str, Any], key: str, details: dict[str, Any]) -> str:
-    """Pop a text, or a whole number that is remembered to be one."""
+    """Pop a text, or a whole number that is remembered to be one; anything else stays, and where it stands."""
     value = data.get(key)
     if type(value) is int:
         details["number"] = True
         return str(data.pop(key))
-    return text(data, key)
+    return text(data, key) if value is None or type(value) is str else ""
 
 
 # -- sections
@@ -194,7 +194,7 @@ class Sections:
         if kind == "monthYear":
             return _month(value), "year-month", None
         if kind == "totp":
-            return self._unreadable(text(value, kind)), CONCEALED, kind
+            return self._unreadable(plain(value, kind, details)), CONCEALED, kind
         if kind and not value[kind]:
             del value[kind]
             return "", "string", kind
@@ -244,7 +244,7 @@ class Sections:
         if type(ssh) is not dict:
             return None
         self._name(data, details)
-        is_twice = rules.same_key(ssh.get("privateKey"), ssh) is not None
+        is_twice = rules.private_key_again(ssh.get("privateKey"), ssh) is not None
         metadata = taking.nested(ssh, "metadata")
         if is_twice:
             del metadata["privateKey"]
@@ -315,7 +315,7 @@ def _text(value: dict[str, Any], kind: str, details: dict[str, Any]) -> str:
 
 
 def _country(place: dict[str, Any]) -> Field | None:
-    upper = rules.upper_country(place.get("country"), place)
+    upper = rules.country_in_capitals(place.get("country"), place)
     if upper is None:
         return taking.field(place, "country")
     del place["country"]

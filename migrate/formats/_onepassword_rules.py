@@ -63,14 +63,14 @@ def kind_in(value: Any, kinds: Mapping[str, Any]) -> str:
 
 
 @each
-def onepassword_category(code: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
+def category_code(code: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A category's code becomes its name."""
     name = CATEGORIES.get(code) if type(code) is str else None
     return None if name is None else (name,)
 
 
 @each
-def seconds_or_never(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
+def time_in_seconds(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """UNIX seconds become an RFC 3339 time; 0 says that there is none."""
     return _time(value) if type(value) is int else _time_of(value)
 
@@ -104,13 +104,13 @@ def month_of_year(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 @each
-def upper_country(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
+def country_in_capitals(value: Any, _: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A country in two small letters becomes two capital ones."""
     return (value.upper(),) if type(value) is str and re.fullmatch(r"[a-z]{2}", value) else None
 
 
 @rule
-def same_address(url: Any, overview: Mapping[str, Any]) -> tuple[str, ...] | None:
+def first_address_again(url: Any, overview: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The first address, said a second time."""
     urls = overview.get("urls")
     if type(urls) is not list or not urls or not all(type(one) is dict for one in urls):
@@ -119,14 +119,14 @@ def same_address(url: Any, overview: Mapping[str, Any]) -> tuple[str, ...] | Non
 
 
 @rule
-def same_key(key: Any, ssh: Mapping[str, Any]) -> tuple[str, ...] | None:
+def private_key_again(key: Any, ssh: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A private key that stands a second time beside its public one."""
     metadata = ssh.get("metadata")
     return (key, key) if key and type(metadata) is dict and metadata.get("privateKey") == key else None
 
 
 @rule
-def same_role(name: Any, login: Mapping[str, Any]) -> tuple[str, ...] | None:
+def named_after_role(name: Any, login: Mapping[str, Any]) -> tuple[str, ...] | None:
     """A login field named after what it is for."""
     return () if name in ("username", "password") and name == login.get("designation") else None
 

@@ -46,8 +46,8 @@ _FILE = {"decryptedSize": codes(0)}
 _VALUE = {
     "date": changed(rules.calendar_day),
     "monthYear": changed(rules.month_of_year),
-    "address": {"country": changed(rules.upper_country)},
-    "sshKey": {"privateKey": changed(rules.same_key)},
+    "address": {"country": changed(rules.country_in_capitals)},
+    "sshKey": {"privateKey": changed(rules.private_key_again)},
     "file": _FILE,
     "reference": changed(rules.linked_item),
 }
@@ -60,28 +60,33 @@ _FIELD = {
     "clipboardFilter": codes(op.DIGITS),
 }
 _LOGIN_FIELD = {
-    "name": changed(rules.same_role),
+    "name": changed(rules.named_after_role),
     "fieldType": codes(*op.FIELD_TYPES),
     "designation": codes("username", "password"),
 }
 _ITEM: dict[str, Any] = {
     "favIndex": codes(0, 1),
-    "createdAt": changed(rules.seconds_or_never),
-    "updatedAt": changed(rules.seconds_or_never),
+    "createdAt": changed(rules.time_in_seconds),
+    "updatedAt": changed(rules.time_in_seconds),
     "trashed": codes(0, 1),
     "state": codes(*STATES),
-    "categoryUuid": changed(rules.onepassword_category),
+    "categoryUuid": changed(rules.category_code),
     "details": {
         "loginFields": {"*": _LOGIN_FIELD},
         "sections": {"*": {"name": changed(rules.name_of_section), "fields": {"*": _FIELD}}},
-        "passwordHistory": {"*": {"time": changed(rules.seconds_or_never)}},
+        "passwordHistory": {"*": {"time": changed(rules.time_in_seconds)}},
         "documentAttributes": _FILE,
     },
-    "overview": {"url": changed(rules.same_address), "urls": {"*": {"mode": codes(*MODES)}}},
+    "overview": {"url": changed(rules.first_address_again), "urls": {"*": {"mode": codes(*MODES)}}},
 }
 SHAPE = {**_ITEM, "item": _ITEM}  # early files wrap each item
 FRAME = {"accounts": {"*": {"vaults": {"*": {"attrs": {"type": codes("P", "E", "U")}}}}}}
-KEPT_RAW = frozenset({"ps", "pbe", "pgrng", "icons", "watchtowerExclusions", "htmlForm", "provider"})
+KEPT_RAW = frozenset(
+    {
+        *("version", "description", "timestamp", "avatar", "members"),
+        *("ps", "pbe", "icons", "watchtowerExclusions", "htmlForm", "provider", "path", "placeholder", "keyType"),
+    }
+)
 
 
 def parse(source: Source) -> Parsed:
@@ -234,7 +239,7 @@ class _Export:
 
     def _overview(self, record: Record, overview: dict[str, Any]) -> dict[str, Any]:
         first = overview.get("url")
-        is_same = rules.same_address(first, overview) is not None
+        is_same = rules.first_address_again(first, overview) is not None
         urls = [_url(record, one) for one in objects(overview, "urls")]
         if is_same:
             del overview["url"]
@@ -310,7 +315,7 @@ def _place_password(
 def seconds(part: dict[str, Any], key: str) -> str | None:
     """Pop a time; None where there is none, and where it cannot be read (then it stays)."""
     value = part.get(key)
-    made = rules.seconds_or_never(value, part) if value not in (None, "") else ()
+    made = rules.time_in_seconds(value, part) if value not in (None, "") else ()
     if made is not None:
         part.pop(key, None)
     return made[0] if made else None
