@@ -29,7 +29,7 @@ from tests.migrate.onepux import PEM, SAMPLES, account, code, export, field, ite
 from vault import model, otp
 from vault.canonical import canonical
 from vault.errors import DamagedExport, FormatError
-from vault.model import CustomFields, Field, Item, concealed, find, find_all, kind_of, state_of
+from vault.model import CustomFields, Field, Item, concealed, find_all, kind_of, state_of
 from vault.secret import Secret
 from vault.store import Store
 
@@ -38,6 +38,11 @@ FOLDER = Path(__file__).parents[2] / "samples" / FORMAT
 GOOD = [name for name in SAMPLES if name not in ("cut_off", "no_accounts", "vaults_of_text", "not_json", "way_out")]
 GOOD.remove("member_twice")
 NOW = "2026-01-02T03:04:05Z"
+
+
+def find(item_: Item, kind: Any) -> Any:
+    """Return the first credential of the kind, which is there."""
+    return model.find(item_, kind)
 
 
 def read(data: bytes) -> laws.Loaded:
