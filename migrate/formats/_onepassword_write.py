@@ -6,8 +6,9 @@ unpacked and dated 1980, so that the same vault gives the same bytes everywhere.
 
 from __future__ import annotations
 
+import copy
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -23,7 +24,6 @@ from vault.model import Collection, Item
 from vault.moment import Instant
 
 _VERSION = 3
-_MADE_VAULT = "Keyferry"
 
 
 def render(out: Outgoing, file: BinaryIO) -> None:
@@ -34,19 +34,22 @@ def render(out: Outgoing, file: BinaryIO) -> None:
     export.finish()
     with zipfile.ZipFile(file, "w") as archive:
         if (attributes := export.attributes()) is not None:
-            _put(archive, "export.attributes", encode(attributes))
-        _put(archive, "export.data", export.data())
+            _put(archive, "export.attributes", [encode(attributes)])
+        _put(archive, "export.data", [*export.data()])
         for name, own_hash in export.members.items():
             content = out.document(own_hash)
             if content is not None:
-                _put(archive, name, content)
+                _put(archive, name, [content])
 
 
-def _put(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _put(archive: zipfile.ZipFile, name: str, pieces: list[bytes]) -> None:
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.create_system = 3
     info.external_attr = 0o600 << 16
-    archive.writestr(info, content)
+    info.file_size = sum(map(len, pieces))
+    with archive.open(info, "w") as stream:
+        for piece in pieces:
+            stream.write(piece)
 
 
 @dataclass(slots=True)
@@ -138,17 +141,20 @@ class _Export:
             "timestamp": when,  # the help page and real files disagree on the name
         }
 
-    def data(self) -> bytes:
-        """Return ``export.data``."""
+    def data(self) -> Iterator[bytes]:
+        """Yield ``export.data`` in pieces."""
         top: dict[str, Any] = {}
         for about in self.own.values():
-            merge_back(top, about.get("data") or {})
-        accounts = b",".join(self._accounts())
+            merge_back(top, copy.deepcopy(about.get("data") or {}))
+        yield b'{"accounts":['
+        for n, (about, collections) in enumerate(self._accounts()):
+            yield b"," if n else b""
+            yield from self._account(about, collections, n == 0)
         rest = encode(top)[1:-1]
-        return b'{"accounts":[' + accounts + b"]" + (b"," + rest if rest else b"") + b"}"
+        yield b"]" + (b"," + rest if rest else b"") + b"}"
 
-    def _accounts(self) -> list[bytes]:
-        """Return each account with its vaults; vaults that belong to none go to the first."""
+    def _accounts(self) -> list[tuple[dict[str, Any], list[Collection]]]:
+        """Return what each account says, with its vaults; vaults that belong to none go to the first."""
         ours = [one for one in self.out.collections if one.id in self.vaults]
         abouts = [about for about in self.own.values() if "vaults" in about]
         if not abouts:
@@ -158,23 +164,27 @@ class _Export:
         homes = [[one for one in ours if one.aliases and one.aliases[0] in about["vaults"]] for about in abouts]
         settled = {one.id for home in homes for one in home}
         homes[0] += [one for one in ours if one.id not in settled]
-        found = zip(abouts, homes, strict=True)
-        return [self._account(about, home, n == 0) for n, (about, home) in enumerate(found)]
+        return list(zip(abouts, homes, strict=True))
 
-    def _account(self, about: dict[str, Any], collections: list[Collection], is_first: bool) -> bytes:
-        vaults = [self._vault(one) for one in collections]
+    def _account(self, about: dict[str, Any], collections: list[Collection], is_first: bool) -> Iterator[bytes]:
+        vaults = [(self._vault(one), self.vaults[one.id]) for one in collections]
         if is_first and self.vaults.get(""):
-            attrs = {"uuid": made_uuid(_MADE_VAULT), "desc": "", "avatar": "", "name": _MADE_VAULT, "type": "U"}
-            vaults.append(_with_items({"attrs": attrs}, self.vaults[""]))
+            vaults.append(({"attrs": _MADE_VAULT}, self.vaults[""]))
         account = encode(about.get("account") or {})[1:-1]
-        return b"{" + account + (b"," if account else b"") + b'"vaults":[' + b",".join(vaults) + b"]}"
+        yield b"{" + account + (b"," if account else b"") + b'"vaults":['
+        for n, (vault, items) in enumerate(vaults):
+            yield (b"," if n else b"") + encode(vault)[:-1] + b',"items":['
+            for m, item in enumerate(items):
+                yield b"," if m else b""
+                yield item
+            yield b"]}"
+        yield b"]}"
 
-    def _vault(self, one: Collection) -> bytes:
+    def _vault(self, one: Collection) -> dict[str, Any]:
         own = one.format == self.out.format
         own_id = one.aliases[0].rstrip("+") if own and one.aliases else made_uuid(one.id)
         attrs = {"uuid": own_id, "desc": one.subtitle or "", "avatar": "", "name": one.title, "type": "U"}
-        made: dict[str, Any] = {"attrs": attrs}
-        return _with_items(merge_back(made, one.extra) if own else made, self.vaults[one.id])
+        return merge_back({"attrs": attrs}, one.extra if own else {})
 
 
 _MADE_ACCOUNT = {
@@ -185,8 +195,5 @@ _MADE_ACCOUNT = {
     "uuid": made_uuid("account").upper(),
     "domain": "https://my.1password.com/",
 }
+_MADE_VAULT = {"uuid": made_uuid("vault"), "desc": "", "avatar": "", "name": "Keyferry", "type": "U"}
 _MADE_ABOUT: dict[str, Any] = {"account": {"attrs": _MADE_ACCOUNT}, "vaults": {}}
-
-
-def _with_items(vault: dict[str, Any], items: list[bytes]) -> bytes:
-    return encode(vault)[:-1] + b',"items":[' + b",".join(items) + b"]}"
