@@ -125,9 +125,9 @@ def safe_member_of(document: str, name: str) -> str:
     """Return the member that we write an attachment to: one that stays in its folder on every system."""
     member = member_of(document, name)
     folder, _, last = member.partition("/")
-    if is_safe_name(member) and not any(mark in last for mark in "/\\:"):
+    if is_safe_name(member) and len(last) <= _LONGEST and not any(mark in last for mark in "/\\:"):
         return member
-    return f"{folder}/{''.join('_' if one in _UNSAFE or one < ' ' else one for one in last)}"
+    return f"{folder}/{''.join('_' if one in _UNSAFE or one < ' ' else one for one in last[:_LONGEST])}"
 
 
 def usual_place(kind: type[Any], code: str) -> tuple[str | None, bool]:
@@ -191,6 +191,7 @@ TRAITS: dict[str, frozenset[str]] = {
 }
 DIGITS = "0123456789"  # the one clipboard filter seen, on card numbers
 MOST_FIELDS = 1000  # an index beyond is no index
+_LONGEST = 200  # letters of a member's name
 _UNSAFE = frozenset('/\\:*?"<>|')
 _FLAGS = ("guarded", "multiline", "dontGenerate")
 

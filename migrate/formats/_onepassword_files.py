@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from migrate.formats._onepassword_writing import Writing
 from migrate.giving import Offer
 from vault import model
@@ -24,6 +26,8 @@ def document(writing: Writing) -> tuple[model.File | None, dict[str, Any]]:
 def named(writing: Writing, one: model.File, offer: Offer) -> dict[str, Any]:
     """Return the names of a file, and see to its bytes."""
     offer.skip("id", "name", "decrypted_size", "integrity_hash", "missing")
+    if not one.name:  # a nameless one would not be taken for an attachment
+        one = msgspec.structs.replace(one, name="file")
     own_id = writing.attach(writing.item, one, writing.own, "")
     return {"fileName": one.name, "documentId": own_id, "decryptedSize": one.decrypted_size}
 

@@ -430,12 +430,19 @@ def test_an_attachment_whose_bytes_are_gone_is_a_loss_and_still_named() -> None:
     assert find(named(read(data), "Papers"), model.File).missing
 
 
-def test_an_attachment_with_a_name_of_no_folder_is_written_where_it_is_safe() -> None:
-    file = model.File(id="x", name="..\\..\\C:evil", decrypted_size=4, integrity_hash="h" * 43)
-    data, losses = laws.render(FORMAT, [foreign(file)], document=lambda _: b"evil")
+@pytest.mark.parametrize(
+    "name",
+    ["..\\..\\C:evil", "../../up", "a/b", "a\0b", "..", "", "a__b__", "CON:", "\u202etxt.exe", "x" * 70_000, "ä" * 300],
+)
+def test_an_attachment_of_any_name_is_written_where_it_is_safe(name: str) -> None:
+    file = model.File(id="x", name=name, decrypted_size=4, integrity_hash="h" * 43)
+    item_ = foreign(model.Note(), file)
+    data, losses = laws.render(FORMAT, [item_], document=lambda _: b"evil")
     assert losses == []
-    made = find(read(data).items[0], model.File)
-    assert (made.name, made.missing) == ("..\\..\\C:evil", False)
+    loaded = read(data)
+    made = find(loaded.items[0], model.File)
+    assert (made.name, document_of(loaded)(made.integrity_hash)) == (name or "file", b"evil")
+    assert all("/" not in member.partition("/")[2] and member != ".." for member in members_of(data))
 
 
 def test_two_documents_of_one_id_and_name_are_both_written() -> None:
