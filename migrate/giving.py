@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple, fields
 
 from vault.canonical import encode
 from vault.model import Collection, Field, Item, Part, Totp, concealed, paths_of
@@ -33,7 +35,9 @@ class Offer:
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self._left = {name for name, default in _defaults(type(part)) if getattr(part, name) != default}
+        names, defaults = _defaults(type(part))
+        values = zip(names, defaults, astuple(part), strict=True)
+        self._left = {name for name, default, value in values if value is not default and value != default}
 
     def take(self, name: str) -> Any:
         """Return a member and mark it as held by the target."""
@@ -60,17 +64,12 @@ class Offer:
         return self._left
 
 
-_DEFAULTS: dict[type, tuple[tuple[str, Any], ...]] = {}
-
-
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    found = _DEFAULTS.get(kind)
-    if found is None:
-        fields = msgspec.structs.fields(kind)
-        found = _DEFAULTS[kind] = tuple(
-            (f.name, f.default if f.default is not msgspec.NODEFAULT else _made(f)) for f in fields
-        )
-    return found
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the names of a type's members and what each is where nobody said anything."""
+    members = fields(kind)
+    names = tuple(f.name for f in members)
+    return names, tuple(_made(f) if f.default is msgspec.NODEFAULT else f.default for f in members)
 
 
 def _made(f: Any) -> Any:
