@@ -189,7 +189,7 @@ class _Export:
         """Read one record."""
         self.files.begin(record)
         outer = inner = record.data
-        if is_wrapped := isinstance(outer.get("item"), dict):
+        if is_wrapped := isinstance(outer.get("item"), dict) and "details" not in outer:
             inner = outer.pop("item")
         members = self._members(record, inner)
         kept = {"wrapped": True} if is_wrapped else {}

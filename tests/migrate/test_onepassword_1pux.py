@@ -365,6 +365,13 @@ def test_a_record_with_our_own_key_is_set_aside_rather_than_misread() -> None:
     assert [q.place for q in loaded.ledger.quarantine] == ["accounts/0/vaults/0/items/0"]
 
 
+def test_an_unknown_key_called_item_does_not_hide_the_item() -> None:
+    loaded = read(export(account(vault("v", login("x", "a", "b", item={"new": 1})))))
+    assert loaded.items[0].title == "x" and loaded.items[0].extra == {"item": {"new": 1}}
+    back, losses = laws.again(FORMAT, loaded)
+    assert (laws.canon(back), losses) == (laws.canon(loaded), [])
+
+
 def test_a_set_aside_record_gives_its_attachment_back_to_the_files_nobody_names() -> None:
     bad = field("f", "f", {"string": "a"}, guarded=True, keyferry={"x": 1})
     first = section("", None, onepux.attached("a", "doc", "a.txt", 1), bad)
