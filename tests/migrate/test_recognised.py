@@ -113,7 +113,10 @@ def test_no_look_hides_a_format_that_can_be_read() -> None:
     for folder in Path(__file__).parents[2].joinpath("samples").iterdir():
         for sample in folder.glob("household.*"):
             if not sample.name.endswith((".expected.json", ".options.json")) and folder.name != "generic_csv":
-                assert catalog.open_source(sample).format == folder.name
+                assert catalog.open_source(sample).format == READ_AS.get(folder.name, folder.name)
+
+
+READ_AS = {"cxf_strict": "cxf"}  # a way of writing; what it wrote is CXF like any other
 
 
 @pytest.mark.parametrize(
