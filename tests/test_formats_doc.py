@@ -28,10 +28,11 @@ def page() -> str:
 
 def _row(one: Adapter) -> str:
     s = one.signature
+    files = any(form.signature.attachments for form in catalog.variants(one.name))
     marks = (
         "yes" + (", sealed too" if s.encrypted else ""),
         "yes" if one.render else "",
-        "yes" if s.attachments else "",
+        "yes" if files else "",
     )
     name = f"`{one.name}`" + (" (experimental)" if s.experimental else "")
     return f"| {name} | {s.product} | {s.suffix} | {' | '.join(marks)} |"
