@@ -46,7 +46,7 @@ def _check(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable
                     raise _lost(target)
         for totp in item.credentials:
             if isinstance(totp, Totp):
-                codes = _codes(texts) if codes is None else codes
+                codes = _codes(texts) | _codes_in_members(data) if codes is None else codes
                 if _code(totp) not in codes and not _is_as_it_was(totp, texts):
                     raise _lost(target)
 
@@ -113,6 +113,39 @@ def _codes(texts: Iterable[str]) -> set[tuple[Any, ...]]:
                 except ValueError:
                     continue
     return found
+
+
+def _codes_in_members(data: bytes) -> set[tuple[Any, ...]]:
+    """Return the codes that stand in JSON as an object's members, as CXF writes them."""
+    found: set[tuple[Any, ...]] = set()
+    for text in _json_files(data):
+        waiting = [text]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, dict):
+                if {"secret", "digits", "period", "algorithm"} <= node.keys() and all(map(_is_plain, node.values())):
+                    found.add(("totp", node["secret"], node["digits"], node["period"], node["algorithm"]))
+                waiting += node.values()
+            elif isinstance(node, list):
+                waiting += node
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int))
+
+
+def _json_files(data: bytes) -> Iterator[Any]:
+    """Yield the value of a JSON file, or of each in a container."""
+    files = [data]
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = [archive.read(name) for name in archive.namelist()]
+    for one in files:
+        try:
+            yield msgspec.json.decode(one)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            continue
 
 
 def _texts(data: bytes) -> Iterator[str]:

@@ -329,7 +329,7 @@ class Layout:
             target = link.get("item") if isinstance(link, dict) else None
             if not isinstance(target, str):
                 if link is not None:
-                    self._stray.setdefault(own_id, []).append(link)
+                    self._note(own_id, link)
                 continue
             account = link.get("account")
             where = at if account is None else self._accounts.index(account) if account in self._accounts else -1
@@ -358,8 +358,12 @@ class Layout:
             return []
         for own_id, link in self._links.pop((account, item), ()):
             if len(link) > 1:
-                self._stray.setdefault(own_id, []).append(link)
+                self._note(own_id, link)
         return list(dict.fromkeys(self._inside.get((account, item), ())))
+
+    def _note(self, own_id: str, link: Any) -> None:
+        """Keep a link, or what is none, under the id its collection has in the file."""
+        self._stray.setdefault(self.names.get(own_id, own_id), []).append(link)
 
     def collections(self) -> tuple[Collection, ...]:
         """Return the collections in their order."""
@@ -376,7 +380,7 @@ class Layout:
         """
         for links in self._links.values():
             for own_id, link in links:
-                self._stray.setdefault(own_id, []).append(link)
+                self._note(own_id, link)
         self._links.clear()
         if self._stray:
             add(self._extras.setdefault(FORMAT, {}), "links", self._stray)

@@ -73,7 +73,7 @@ FIELD_TYPES: dict[str, dict[str, str]] = {  # of members that are no plain text
 class Kind:
     """What CXF says about one credential type, and what the model has beside it."""
 
-    native: dict[str, str]  # member -> field, text, int or object
+    native: dict[str, str]  # member -> field, text, int, object or list
     required: dict[str, Any]  # members that must be written, with the model's default
     ours: frozenset[str]
     known: frozenset[str]  # every name that a reader takes
@@ -87,7 +87,7 @@ def _kind(tag: str, struct: type[Any]) -> Kind:
         if member.name == "extra" or member.encode_name in not_cxf:
             continue
         options = get_args(member.type) or (member.type,)
-        native[member.encode_name] = how = _how(options)
+        native[member.encode_name] = how = _how(member.type, options)
         if how != "field" and type(None) not in options:
             required[member.encode_name] = member.default if isinstance(member.default, (str, int)) else ""
     old = _OLD_NAMES.get(tag, {})
@@ -95,7 +95,9 @@ def _kind(tag: str, struct: type[Any]) -> Kind:
     return Kind(native, required, not_cxf, frozenset({*native, *old, *more, "type"}))
 
 
-def _how(options: tuple[Any, ...]) -> str:
+def _how(kind: Any, options: tuple[Any, ...]) -> str:
+    if getattr(kind, "__origin__", None) is tuple:
+        return "list"
     if Field in options:
         return "field"
     if int in options:
@@ -388,6 +390,9 @@ def _note_in(tag: str, data: Data) -> Row:
             row["content"] = text
         if content.get("fieldType") in ("string", None):
             content.pop("fieldType", None)
+        for name in ("id", "label", "extensions"):
+            if content.get(name) in (None, "", []):
+                content.pop(name, None)
         if content:
             data["content"] = content
     elif (text := _as_text(content)) is not None:
@@ -410,6 +415,8 @@ def _reference_in(tag: str, data: Data) -> Row:
     if isinstance(link, dict):
         take(link, row, "item", "text")
         row["reference"] = row.pop("item", "")
+        if link.get("account") is None:
+            link.pop("account", None)
         if not link:
             del data["reference"]
     else:

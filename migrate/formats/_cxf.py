@@ -27,9 +27,10 @@ from vault.model import Collection, Field, File, Item, Part, Provenance, Unknown
 MEMBER = "vault.cxf.json"
 DOCUMENTS = "documents/"
 
+_HASH = re.compile(r"[A-Za-z0-9_-]{43}")  # base64url SHA-256
 _OWN_ID = re.compile(r"[A-Za-z0-9_-]{1,86}")
 _RULES = {"creationAt": "item_created_seconds", "modifiedAt": "item_modified_seconds"}
-_RAW_OF_OURS: Shape = {"collections": {"*": WORDS}, "integrityHash": WORDS}
+_RAW_OF_OURS: Shape = {"integrityHash": WORDS}
 
 
 def parse(source: Source) -> Parsed:
@@ -75,7 +76,10 @@ class _Reader:
         _elsewhere(self.source, "", one.extra, "collections[]", {} if in_file is None else COLLECTION)
         if in_file is None:
             return one
-        aliases = (*one.aliases, in_file) if in_file else one.aliases
+        at = self.layout.account_of.get(one.id, 0)
+        # Ids are those of an account; the first name of a folder is what it is found by again.
+        names = (f"{at}/{in_file}", in_file) if at else (in_file,)
+        aliases = (*one.aliases, *names) if in_file else one.aliases
         return replace(one, aliases=aliases, kind=one.kind or "folder", format=one.format or cxf.FORMAT)
 
     def _accounts(self, made: dict[str, Collection]) -> None:
@@ -95,6 +99,8 @@ class _Reader:
         yield from records
         extras = self.layout.extras()
         mine = extras.pop(cxf.FORMAT, {})
+        for one in extras.values():
+            self._files_of(one)
         if self.members:
             self._strays(mine)
         self.extras.update(mine)
@@ -103,6 +109,12 @@ class _Reader:
         for format, one in extras.items():
             _elsewhere(self.source, "", one, format)
         self._warn()
+
+    def _files_of(self, extras: dict[str, Any]) -> None:
+        """Take the files that another format keeps beside its items."""
+        for name in _hashes(extras):
+            if f"{DOCUMENTS}{name}" in self.members:
+                self._document(f"{DOCUMENTS}{name}")
 
     def _strays(self, mine: dict[str, Any]) -> None:
         """Keep the members of the container that no item speaks of."""
@@ -166,11 +178,8 @@ class _Reader:
     def _place(self, row: dict[str, Any], account: int, in_file: Any) -> None:
         folders = self.layout.folders_of(account, in_file)
         said = row.get("collections")
-        if isinstance(said, list):
-            gone = [one for one in said if one not in self.known]
+        if isinstance(said, list):  # an id of a folder that is not in the file says nothing
             folders = [one for one in said if one in self.known]
-            if gone:
-                row.setdefault("extra", {})["collections"] = gone
         if not folders and account in self.tops:
             folders = [self.tops[account]]
         row["collections"] = folders
@@ -344,3 +353,16 @@ def _documents(out: Outgoing, archive: zipfile.ZipFile, items: Iterable[Item]) -
     for member, name in strays.items() if isinstance(strays, dict) else ():
         if isinstance(name, str) and member != MEMBER and is_safe_name(member):
             put(name, member)
+    for format, extras in out.extras.items():
+        for name in _hashes(extras) if format != cxf.FORMAT else ():
+            put(name, DOCUMENTS + name)
+
+
+def _hashes(node: Any) -> Iterator[str]:
+    """Yield every text that may name a file."""
+    if isinstance(node, str):
+        if _HASH.fullmatch(node):
+            yield node
+    elif isinstance(node, (dict, list)):
+        for below in node.values() if isinstance(node, dict) else node:
+            yield from _hashes(below)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
 from hypothesis import strategies as st
 
-from vault import model, moment
+from vault import model, moment, otpauth
 from vault.model import AnyCredential, Collection, Field, Item, Totp, Vault
 from vault.secret import Secret
 
@@ -102,27 +103,41 @@ _MEMBERS: dict[tuple[type, str], st.SearchStrategy[Any]] = {
 }
 
 
+@cache
 def parts(kind: type[Any]) -> st.SearchStrategy[Any]:
-    """Return a strategy for a part of the model with every member filled or absent."""
-    members = {}
-    for member in msgspec.structs.fields(kind):
-        if member.name == "extra":
-            made: st.SearchStrategy[Any] = extras
-        elif (kind, member.name) in _MEMBERS:
-            made = _MEMBERS[kind, member.name]
-        elif member.name.endswith("_at") or (kind, member.name) == (model.Past, "at"):
-            made = st.none() | instants
-        else:
-            made = _of(member.type)
-        if member.required or kind is Totp:
-            members[member.name] = made
-        else:
-            default = member.default_factory() if member.default is msgspec.NODEFAULT else member.default
-            members[member.name] = st.just(default) | made
-    return st.builds(kind, **members)
+    """Return a strategy for a part of the model with some of its members, whichever."""
+    members = {member.name: _member(kind, member) for member in msgspec.structs.fields(kind)}
+    always = frozenset(member.name for member in msgspec.structs.fields(kind) if member.required)
+    names = st.lists(st.sampled_from(sorted(members) + ["extra"] * (len(members) // 4)), max_size=8)
+
+    @st.composite
+    def made(draw: st.DrawFn) -> Any:
+        return kind(**{name: draw(members[name]) for name in sorted({*always, *draw(names)})})
+
+    return made()
 
 
-credentials = st.one_of(*(parts(kind) for kind in get_args(AnyCredential)))
+def _member(kind: type[Any], member: Any) -> st.SearchStrategy[Any]:
+    if member.name == "extra":
+        return extras
+    if (kind, member.name) in _MEMBERS:
+        return _MEMBERS[kind, member.name]
+    if member.name.endswith("_at") or (kind, member.name) == (model.Past, "at"):
+        return st.none() | instants
+    return _of(member.type)
+
+
+@st.composite
+def tokens(draw: st.DrawFn) -> Totp:
+    """Make a one-time code as it comes out of an address, sometimes changed since."""
+    kind = draw(st.sampled_from(["totp", "totp", "hotp"]))
+    query = draw(st.sampled_from(["", "&digits=8", "&period=60&algorithm=SHA256", "&issuer=Bank", "&period=999&x=y"]))
+    seed = draw(st.text("ABCDEFGH234567", min_size=16, max_size=32))
+    token = otpauth.parse(f"otpauth://{kind}/{draw(st.sampled_from(['', 'Bank:ada']))}?secret={seed}{query}")
+    return msgspec.structs.replace(token, digits=draw(st.sampled_from([token.digits, token.digits, 7])))
+
+
+credentials = st.one_of(*(parts(kind) for kind in get_args(AnyCredential)), tokens(), parts(Totp))
 
 
 def items(folders: tuple[str, ...] = ()) -> st.SearchStrategy[Item]:
@@ -134,7 +149,8 @@ def items(folders: tuple[str, ...] = ()) -> st.SearchStrategy[Item]:
             st.just(item),
             id=ids,
             collections=chosen | st.lists(ids, max_size=2).map(tuple),
-            credentials=st.lists(credentials, max_size=3).map(tuple),
+            credentials=st.lists(credentials, max_size=4).map(tuple),
+            provenance=st.none() | parts(model.Provenance),
         )
     )
 
