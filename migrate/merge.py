@@ -69,6 +69,7 @@ class Known(msgspec.Struct):
     by_source: dict[tuple[str, str], list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
     by_near: dict[Near, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
     ids: set[str] = msgspec.field(default_factory=set)
+    marks: dict[str, str] = msgspec.field(default_factory=dict)  # the newest one each item arrived with
     untouched: set[str] = msgspec.field(default_factory=set)  # as they arrived
     claimed: set[str] = msgspec.field(default_factory=set)
 
@@ -85,6 +86,8 @@ class Known(msgspec.Struct):
             marks = arrived.get(own_id, [])
             if any(SHARED not in mark and print_ in prints_of(mark) for mark in marks):
                 known.untouched.add(own_id)
+            if marks:
+                known.marks[own_id] = marks[-1]
             for mark in prints_of(marks[-1]) if marks else ():
                 if mark != print_:
                     known.by_content[mark].append(own_id)
@@ -98,7 +101,8 @@ class Known(msgspec.Struct):
         print_ = fingerprint(item)
         same = self._free(self.by_content.get(print_))
         if same is not None:
-            return self._claim(Verdict(SAME, same, print_))
+            mark = self.marks.get(same, "")
+            return self._claim(Verdict(SAME, same, mark if print_ in prints_of(mark) else print_))
         known = self._by_source(item)
         if known is not None:
             if known in self.untouched and (old := self.store.item(known)) is not None:

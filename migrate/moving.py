@@ -20,7 +20,7 @@ from migrate.proof import Finding, Proof, Tie
 from migrate.proving import Became, proof_of
 from migrate.reading import items_of
 from migrate.source import Source
-from vault.canonical import decode_item, many
+from vault.canonical import decode_any, decode_item, many
 from vault.errors import UndeclaredLoss
 from vault.model import Item, ItemReference, kind_of
 from vault.moment import Instant
@@ -218,7 +218,9 @@ class _Mover(msgspec.Struct):
                 self.store.put(msgspec.structs.replace(item, credentials=linked), now=self.now)
 
 
-def _proof(store: Store, source: Source, ties: Ties, aside: set[str], advance: Advance = lambda _: None) -> Proof:
+def _proof(
+    store: Store, source: Source, ties: Ties, aside: set[str], advance: Advance = lambda _: None, *, later: bool = False
+) -> Proof:
     """Read the bytes again and look for every value in the vault."""
 
     def tied(batch: Sequence[str]) -> dict[str, Tie]:
@@ -228,7 +230,14 @@ def _proof(store: Store, source: Source, ties: Ties, aside: set[str], advance: A
 
     said = store.extras()
     extras = said if source.adapter is not None and source.adapter.carries_extras else said.get(source.format, {})
-    return proof_of(source, Became(store.collections(), extras, store.document, tied, aside), advance)
+    became = Became(store.collections(), extras, store.document, tied, aside, _former(store) if later else ())
+    return proof_of(source, became, advance)
+
+
+def _former(store: Store) -> list[Any]:
+    """Return what formats said beside their items before a run replaced it; undo would bring it back."""
+    changes = (entry for run in store.runs() for entry in store.extras_changed(run.id))
+    return [decode_any(before) for before in changes]
 
 
 def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
@@ -271,7 +280,7 @@ def verify(store: Store, source: Source, run: Run, advance: Advance = lambda _: 
     with many():
         ties = {a.place: (a.item_id, a.fingerprint) for a in store.arrivals(run.id)}
         aside = {q.place for q in store.quarantined(run.id)}
-        proof = _proof(store, source, ties, aside, advance)
+        proof = _proof(store, source, ties, aside, advance, later=True)
     found = Verification(run, proof)
     for one in proof.findings:
         item = store.item(one.item) if one.item else None

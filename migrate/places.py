@@ -47,6 +47,7 @@ class Places(msgspec.Struct):
     by_alias: dict[str, list[str]] = msgspec.field(default_factory=dict)
     spoken_of: set[str] = msgspec.field(default_factory=set)  # collections some source knows
     everywhere: frozenset[str] = frozenset()  # the texts of all folders
+    former: frozenset[str] = frozenset()  # what the format said beside its items before a later run said else
 
     @classmethod
     def of(
@@ -76,6 +77,10 @@ class Places(msgspec.Struct):
         for alias in one.aliases:
             self.by_alias.setdefault(alias, []).append(one.id)
             self.spoken_of.add(one.id)
+
+    def remember(self, extras: Any) -> None:
+        """Note what was said beside the items before later runs replaced it."""
+        self.former = frozenset(_all(extras))
 
     def lacking(self, short: Mapping[str, int], folders: Sequence[str]) -> set[str]:
         """Return the texts that the folders do not make up for; each does for one mention of its name."""

@@ -173,13 +173,15 @@ class _Judge(msgspec.Struct):
         """Return what of one record is not in its item."""
         if tie is not None and tie.row is not None:
             return self._compare(place, tie, tie.arrived or tie.row, data, want)
-        if tie is None and self._is_beside(data):
-            return []
-        return [Finding(place, tie.item if tie else "", "the whole record")]
-
-    def _is_beside(self, data: Any) -> bool:
-        """Whether folders, and what the format said beside its items, hold all that a record says: a folder marker."""
         texts = self.places.everywhere | self.places.beside
+        if tie is None and self._is_in(texts, data):
+            return []
+        was_there = tie is None and self._is_in(texts | self.places.former, data)
+        kind = "edited" if was_there else "missing"
+        return [Finding(place, tie.item if tie else "", "the whole record", kind)]
+
+    def _is_in(self, texts: frozenset[str], data: Any) -> bool:
+        """Whether folders, and what the format said beside its items, hold all that a record says: a folder marker."""
         return all(
             leaf.text in texts or (bool(leaf.expected) and texts.issuperset(leaf.expected))
             for leaf in leaves(data, self.shape)
@@ -296,10 +298,12 @@ def prove_frame(frame: Any, shape: Any, places: Places) -> Proof:
     proof = Proof()
     for leaf in leaves(frame, shape):
         proof.values += 1
-        if all(text in has for text in leaf.expected or (leaf.text,)):
+        texts = leaf.expected or (leaf.text,)
+        if has.issuperset(texts):
             proof.found += 1
         else:
-            proof.findings.append(Finding("", "", leaf.path))
+            was_there = places.former.issuperset(text for text in texts if text not in has)
+            proof.findings.append(Finding("", "", leaf.path, "edited" if was_there else "missing"))
     return proof
 
 

@@ -32,6 +32,7 @@ class Became(msgspec.Struct, frozen=True):
     document: Document
     tied: Tied
     aside: set[str]  # places of records in quarantine
+    former: Sequence[Any] = ()  # extras that later runs replaced
 
 
 def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) -> Proof:
@@ -42,6 +43,7 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
         return Proof()
     frame, records = reread(again)
     places = Places.of(became.collections, became.extras, frame, source.options.get("into", ()))
+    places.remember(became.former)
     inside = listed(frame, adapter.listing) if adapter.listing is not None else None
     files = _Files(again, became.document)
 

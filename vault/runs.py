@@ -158,6 +158,12 @@ def journal(db: Database, run_id: str) -> list[Entry]:
     return [Entry(*row) for row in found]
 
 
+def extras_changed(db: Database, run_id: str) -> list[bytes]:
+    """Return what formats said beside their items before the run replaced it."""
+    sql = "SELECT before FROM journal WHERE run = ? AND kind = 'extras' AND before IS NOT NULL ORDER BY no"
+    return [before for (before,) in db.all(sql, (number_of(db, run_id),))]
+
+
 def add_quarantine(db: Database, run_id: str, place: str, reason: str, raw: bytes) -> None:
     """Keep a record that could not be read."""
     values = (number_of(db, run_id), place, reason, raw)

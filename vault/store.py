@@ -309,6 +309,10 @@ class Store:
         """Return what the run changed; empty once it is taken back."""
         return runs.journal(self._db, run_id)
 
+    def extras_changed(self, run_id: str) -> list[bytes]:
+        """Return what formats said beside their items before the run replaced it, as stored."""
+        return runs.extras_changed(self._db, run_id)
+
     def add_quarantine(self, run_id: str, place: str, reason: str, raw: bytes) -> None:
         """Keep a record that could not be read."""
         runs.add_quarantine(self._db, run_id, place, reason, raw)

@@ -325,6 +325,26 @@ def test_a_value_that_reads_like_a_label_stops_nothing(store: Store) -> None:
     assert all("stand once more" not in text for text in outcome.ledger.warnings)
 
 
+def test_what_a_file_said_beside_its_items_is_still_known_after_a_later_one_said_else(store: Store) -> None:
+    first = {**export([login("a", "x", "1")]), "future": {"value": "one"}}
+    second = {**export([login("b", "x", "1")]), "future": {"value": "two"}}
+    bring(store, first)
+    bring(store, second, LATER)
+    old, new = store.runs()
+    found = moving.verify(store, opened(first), old)
+    assert [(one.kind, one.path) for one in found.proof.findings] == [("edited", "future.value")]
+    assert moving.verify(store, opened(second), new).proof.findings == []
+
+
+def test_an_item_with_a_grown_history_is_the_same_without_a_word(store: Store) -> None:
+    bring(store, export([login("a", "ann", "same")]))
+    later = export([login("a", "same", "p-1")])
+    bring(store, later, LATER)
+    outcome = bring(store, later, LAST)
+    assert (dict(outcome.items), outcome.ledger.warnings) == ({"same": 1}, [])
+    assert moving.verify(store, opened(later), store.runs()[-1]).proof.findings == []
+
+
 def test_the_order_of_keys_and_spelling_of_json_says_nothing(store: Store) -> None:
     import json
 
