@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from binascii import b2a_base64
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ class Folders(msgspec.Struct):
     source: Source
     made: dict[tuple[str, ...], Collection] = msgspec.field(default_factory=dict)
     by_alias: dict[str, str] = msgspec.field(default_factory=dict)
+    apart_at: Counter[tuple[str, ...]] = msgspec.field(default_factory=Counter)
 
     def at(self, path: Sequence[str], *aliases: str, **members: Any) -> str:
         """Return the id of the collection at the path, made if needed.
@@ -66,7 +68,8 @@ class Folders(msgspec.Struct):
 
     def apart(self, path: Sequence[str], *aliases: str, **members: Any) -> str:
         """Return the id of a collection of its own, whoever has the path or the aliases already and keeps them."""
-        return self._new(tuple(path), (*path, "", str(len(self.made))), aliases, members)
+        self.apart_at[tuple(path)] += 1
+        return self._new(tuple(path), (*path, "", "", str(self.apart_at[tuple(path)])), aliases, members)
 
     def _new(self, path: tuple[str, ...], key: tuple[str, ...], aliases: Sequence[str], members: dict[str, Any]) -> str:
         parent = self.at(path[:-1]) if len(path) > 1 else None

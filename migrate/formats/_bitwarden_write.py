@@ -72,7 +72,10 @@ def render(out: Outgoing, file: BinaryIO) -> None:
 def as_uuid(own_id: str) -> str:
     """Return one of our ids as the UUID text Bitwarden expects; a foreign one as it is."""
     raw = _bytes_of(own_id)
-    return str(uuid.UUID(bytes=raw)) if raw is not None and len(raw) == 16 else own_id
+    if raw is None or len(raw) != 16:
+        return own_id
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _bytes_of(base64url: str) -> bytes | None:
@@ -81,6 +84,8 @@ def _bytes_of(base64url: str) -> bytes | None:
         raw = urlsafe_b64decode(base64url + "=" * (-len(base64url) % 4))
     except ValueError:
         return None
+    if len(raw) == 16:  # our own ids: two bits to spare, which must be nought
+        return raw if len(base64url) == 22 and base64url[-1] in "AQgw" else None
     return raw if urlsafe_b64encode(raw).rstrip(b"=").decode() == base64url else None
 
 
@@ -416,7 +421,10 @@ class _Writer:
         made = []
         for credential in self.left:
             if isinstance(credential, CustomFields):
-                made += [self.field(one) for one in _labelled(credential)]
+                for one in _labelled(credential):
+                    made.append(self.field(one))
+                    if one.link and not (self.own or _is_link(one)):
+                        self.spare.append(Field(label=f"{one.label or ''} link".strip(), value=one.link))
                 if self.own and credential.extra:
                     self.out.lose(self.item, "custom fields.extra", len(credential.extra))
             else:
@@ -459,21 +467,18 @@ class _Writer:
 
     def field(self, field: Field) -> dict[str, Any]:
         """Return a custom field."""
-        link = number_of(field.link)
+        is_link = self.own or _is_link(field)
+        kind = _LINKED if field.original == LINKED and is_link else _CODES.get(field.field_type, 0)
         made: dict[str, Any] = {
             "name": field.label or "",
-            "value": field.text,
-            "type": _CODES.get(field.field_type, 0),
-            "linkedId": link,
+            "value": (field.text or None) if kind == _LINKED else field.text,
+            "type": kind,
+            "linkedId": number_of(field.link) if is_link else None,
         }
-        if field.original == LINKED and (self.own or link is not None):
-            made |= {"type": FIELD_LINKED, "value": field.text or None}
-        elif field.link and link is None:
-            made["value"] = field.text or field.link
         return _give_back(made, field.extra) if self.own else made
 
 
-FIELD_LINKED = next(code for code, (_, original) in FIELD.items() if original == LINKED)
+_LINKED = next(code for code, (_, original) in FIELD.items() if original == LINKED)
 _OF_CODE = tuple(name for name in Totp.__struct_fields__ if name not in ("label", "extra"))
 _PASSKEY = {
     "keyType": "public-key",
@@ -492,6 +497,11 @@ def _type_of(credential: Any, *, own: bool) -> int | None:
         return None
     kind = _TYPES.get(type(credential))
     return IDENTITY if kind in _NEW_TYPES and not own else kind
+
+
+def _is_link(field: Field) -> bool:
+    """Whether a field mirrors a property that Bitwarden has a number for."""
+    return field.original == LINKED and number_of(field.link) is not None
 
 
 def _title(credential: Any) -> str:

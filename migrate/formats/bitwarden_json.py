@@ -212,7 +212,7 @@ def _login(record: Record, data: dict[str, Any]) -> _Read:
         credentials.append(_passkey(record, passkey))
     urls = tuple([_url(record, one) for one in objects(login, "uris")])
     if login:
-        if not urls and (first := text(login, "uri")):  # very old files have no list
+        if not urls and "uris" not in login and (first := text(login, "uri")):  # very old files have no list
             urls = (Url(url=first),)
         keep(data, "login", login)
     return credentials, urls
@@ -275,10 +275,9 @@ def _card(record: Record, data: dict[str, Any]) -> _Read:
 def _identity(record: Record, data: dict[str, Any]) -> _Read:
     one = nested(data, "identity")
     lines = rules.address_lines(None, one)
-    if lines is not None:
-        for key in LINES:
+    for key in LINES:
+        if lines is not None or one.get(key) in (None, ""):
             one.pop(key, None)
-    taking.forget_empty(one, *LINES)
     street = Field(value=lines[0]) if lines and lines[0] else None
     made: list[Any] = [
         model.PersonName(**taking.fields(one, NAME)),
