@@ -57,7 +57,12 @@ SIGNATURE = Signature(
     record_keys=frozenset({"type", "name"}),
     empty_keys=frozenset({"encrypted"}),
     export_steps="Settings > Export vault > file format .json, .json (Encrypted) with a password of its own, or .zip",
-    cannot_hold=("attachments", "items in the trash", "Sends", "items of organisations (export those apart)"),
+    cannot_hold=(
+        "attachments (but in the .zip)",
+        "items in the trash",
+        "Sends",
+        "items of organisations (export those apart)",
+    ),
     encrypted=True,
 )
 
@@ -112,7 +117,7 @@ def split_path(name: str) -> tuple[str, ...]:
     return (name,) if "" in parts else tuple(parts)
 
 
-_SILENT = ("organizationId", "key", "attachments", *PARTS)  # they say nothing while they are null or empty
+_SILENT = frozenset({"organizationId", "key", "attachments", *PARTS})  # they say nothing while they are null or empty
 
 
 def _item(folders: _Ids, collections: _Ids, record: Record) -> Item:
@@ -149,7 +154,7 @@ def _item(folders: _Ids, collections: _Ids, record: Record) -> Item:
         extra=data,
     )
     if data:
-        taking.forget_empty(data, *_SILENT)
+        taking.forget_empty(data, *_SILENT.intersection(data))
         record.rest(data)
     return made
 
