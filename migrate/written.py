@@ -91,12 +91,16 @@ def _important(item: Item) -> Iterator[str]:
 
 
 def _code(totp: Totp) -> tuple[Any, ...]:
-    """Return what makes the codes of a key, whatever its spelling."""
-    return totp.kind, totp.secret.reveal(), totp.digits, totp.period, totp.algorithm
+    """Return what makes the codes of a key, whatever its spelling; what its kind fixes or does not use is left out."""
+    if totp.kind == "totp":
+        return totp.kind, totp.secret.reveal(), totp.digits, totp.period, totp.algorithm
+    if totp.kind == "hotp":
+        return totp.kind, totp.secret.reveal(), totp.digits, totp.algorithm
+    return totp.kind, totp.secret.reveal()
 
 
 def _is_bare(totp: Totp) -> bool:
-    return _code(totp)[0] == "totp" and (totp.digits, totp.period, totp.algorithm) == (6, 30, "sha1")
+    return totp.kind == "totp" and (totp.digits, totp.period, totp.algorithm) == (6, 30, "sha1")
 
 
 def _codes(texts: Iterable[str]) -> set[tuple[Any, ...]]:
