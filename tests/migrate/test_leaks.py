@@ -57,8 +57,8 @@ def planted(plant: Plants) -> Export:
             notes=plant("first line\n{}"),
             fields=[{"name": "PIN", "value": plant(), "type": 1, "linkedId": None}],
             passwordHistory=[{"lastUsedDate": "2024-11-05T06:07:08.900Z", "password": plant()}],
-            **{plant("key-{}"): {"deep": [plant()]}},
         )
+        | {plant("key-{}"): {"deep": [plant()]}}
         for n in range(4)
     ]
     items.append(login("Passkey", "ann", plant(), passkeys=[passkey]))

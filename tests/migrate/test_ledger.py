@@ -50,8 +50,8 @@ def leaves(node: Any, shape: Any = None, parent: Any = None, root: Any = None) -
         whole = node if root is None else root
         return sum(leaves(value, below.get(key, below.get("*")), node, whole) for key, value in node.items())
     if isinstance(node, list):
-        below = shape.get("*") if isinstance(shape, dict) else None
-        return sum(leaves(value, below, node, root) for value in node)
+        each = shape.get("*") if isinstance(shape, dict) else None
+        return sum(leaves(value, each, node, root) for value in node)
     if node is None or isinstance(node, bool) or node == "":
         return 0
     if isinstance(shape, Changed):

@@ -103,7 +103,8 @@ def come(store: Store, name: str, data: bytes, into: tuple[str, ...]) -> None:
 def step(store: Store, kind: str, *given: Any) -> None:
     items = list(store.items())
     if kind == "bring":
-        come(store, *given[0], given[1])
+        (name, data), into = given
+        come(store, name, data, into)
     elif kind == "undo":
         standing = [run for run in store.runs() if run.undone_at is None]
         if standing:

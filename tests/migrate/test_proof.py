@@ -39,7 +39,7 @@ def samples() -> dict[str, Path]:
     for path in sorted(SAMPLES.glob("*/*")):
         if path.is_file() and path.suffix != ".md" and ".expected." not in path.name and ".options." not in path.name:
             kinds.setdefault(f"{path.parent.name} {path.suffix}", []).append(path)
-    return {kind: path for kind, files in kinds.items() if (path := sample_of(files)) is not None}
+    return {kind: found for kind, files in kinds.items() if (found := sample_of(files)) is not None}
 
 
 FORMATS = samples()

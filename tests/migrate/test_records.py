@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.records import Cut, cut, damage, line_of, read_json, views
+from migrate.masking import views
+from migrate.records import Cut, cut, damage, line_of, read_json
 from vault.errors import DamagedExport
 
 ITEMS = ("items", "*")

@@ -48,7 +48,7 @@ def test_counter_walker_and_proof_agree_on_every_record(node: Any) -> None:
 def test_every_leaf_stands_where_its_path_says(node: Any) -> None:
     if isinstance(node, (dict, list)):
         for leaf in leaves(node):
-            at = node
+            at: Any = node
             for step in leaf.path.replace("[", ".[").strip(".").split("."):
                 at = at[int(step[1:-1])] if step.startswith("[") else at[step]
             assert text_of(at) == leaf.text
