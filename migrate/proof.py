@@ -97,7 +97,9 @@ class Wanted(msgspec.Struct):
                     if value:
                         self.take(value, get(key, every), node)
                 elif value is not None and kind is not bool:
-                    self.take(value, get(key, every), node)
+                    below = get(key, every)
+                    if type(below) is not Codes or value not in below.values:
+                        self.take(value, below, node)
             self.count += count
         elif kind is list:
             below = shape.get("*") if type(shape) is dict else None

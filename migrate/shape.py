@@ -113,19 +113,23 @@ def count(node: Any, shape: Any, tally: list[Any], parent: Any = None, root: Any
     kind = type(node)
     if kind is dict:
         shaped = shape if type(shape) is dict else _NO_SHAPE
-        every = shaped.get("*")
+        get, every = shaped.get, shaped.get("*")
         whole = node if root is None else root
         found = structure = 0
         for key, value in node.items():
-            if value is None or value is False or value is True:
+            kind = type(value)
+            if value is None or kind is bool:
                 structure += 1
-                continue
-            below = shaped.get(key, every)
-            if below is None and type(value) is str:
+            elif kind is str and get(key, every) is None:
                 if value:
                     found += 1
                 else:
                     structure += 1
+            elif kind is list or kind is dict:
+                if value:
+                    count(value, get(key, every), tally, node, whole)
+            elif type(below := get(key, every)) is Codes and value in below.values:
+                structure += 1
             else:
                 count(value, below, tally, node, whole)
         tally[0] += found
