@@ -57,12 +57,7 @@ SIGNATURE = Signature(
     record_keys=frozenset({"type", "name"}),
     empty_keys=frozenset({"encrypted"}),
     export_steps="Settings > Export vault > file format .json, .json (Encrypted) with a password of its own, or .zip",
-    cannot_hold=(
-        "attachments (but in the .zip)",
-        "items in the trash",
-        "Sends",
-        "items of organisations (export those apart)",
-    ),
+    cannot_hold=("attachments", "items in the trash", "Sends", "items of organisations (export those apart)"),
     encrypted=True,
 )
 
