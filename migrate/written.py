@@ -45,7 +45,7 @@ def _check(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable
                 if _even(text) not in whole:
                     raise _lost(target)
         for totp in item.credentials:
-            if isinstance(totp, Totp):
+            if isinstance(totp, Totp) and totp.secret:  # without a key there is no code to lose
                 codes = _codes(texts) | _codes_in_members(data) if codes is None else codes
                 if _code(totp) not in codes and not _is_as_it_was(totp, texts):
                     raise _lost(target)
