@@ -159,6 +159,12 @@ class Database:
         with self._translated():
             self._connection.executemany(sql, rows)
 
+    def blob_parts(self, table: str, column: str, row: int, size: int) -> Iterator[bytes]:
+        """Yield one value in pieces of at most ``size`` bytes."""
+        with self._translated(), self._connection.open_blob(table, column, row, True) as blob:
+            while part := blob.read(size):
+                yield part
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Write all or nothing; inside another transaction this joins it. Raises ``VaultBusy``."""

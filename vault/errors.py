@@ -1,7 +1,7 @@
 """Every error a user can meet, with its exit code and what to do next.
 
 Exit codes: 2 usage, 3 declared losses, 4 undeclared loss, 5 health, 10-19 the export file,
-20-39 vault, keys and kit, 40-49 writing, 59 a bug of ours. A message never holds content of a file.
+20-39 vault, keys and kit, 40-43 writing, 44-58 backups, 59 a bug of ours. A message never holds content of a file.
 """
 
 from __future__ import annotations
@@ -222,6 +222,70 @@ class InvalidField(VaultError):
     """A field name or its value cannot be used here."""
 
     exit_code = 39
+
+
+class BackupError(KeyferryError):
+    """A backup cannot be made or used."""
+
+
+class ForgedSignature(BackupError):
+    """What was read is not signed by a device of this vault."""
+
+    exit_code = 44
+
+
+class DamagedBackup(BackupError):
+    """The backup is cut off, altered or no backup."""
+
+    exit_code = 45
+
+
+class NewerBackup(BackupError):
+    """The backup was written by a newer Keyferry."""
+
+    exit_code = 46
+
+
+class NoSuchBackup(BackupError):
+    """There is no such backup in any place that was looked at."""
+
+    exit_code = 47
+
+
+class OutrankedBackup(BackupError):
+    """Another backup knows of later changes to the devices, and does not know this one."""
+
+    exit_code = 48
+
+
+class OlderBackup(BackupError):
+    """A newer backup is known, and is not where it should be."""
+
+    exit_code = 49
+
+
+class ForeignBackup(BackupError):
+    """The backup belongs to another vault."""
+
+    exit_code = 50
+
+
+class TargetMissing(BackupError):
+    """A backup target is not there: its drive is away, or its folder is another one."""
+
+    exit_code = 51
+
+
+class NoTarget(BackupError):
+    """There is no backup target, or none of that name."""
+
+    exit_code = 52
+
+
+class SealedElsewhere(BackupError):
+    """The backup is sealed to other keys than the one at hand."""
+
+    exit_code = 53
 
 
 class WriteError(KeyferryError):

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -35,13 +35,17 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
 
 
 @contextmanager
-def private_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+def private_file(
+    path: Path, *, replace: bool = True, beside: Path | None = None, proven: Callable[[Path], None] | None = None
+) -> Iterator[BinaryIO]:
     """Give a binary file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
 
-    Raises as ``write_private``.
+    ``beside`` is the temporary file, if it must have a certain name. ``proven`` is called with it when everything is on
+    the disk and nothing of it in the system's cache; if that raises, nothing is put in place. Raises as
+    ``write_private``.
     """
     check_target(path, replace=replace)
-    beside = path.with_name(f".keyferry-{secrets.token_hex(8)}.new")
+    beside = beside or path.with_name(f".keyferry-{secrets.token_hex(8)}.new")
     with write_errors(path):
         try:
             handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
@@ -52,6 +56,10 @@ def private_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(handle)
+                if proven is not None and hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            if proven is not None:
+                proven(beside)
             _settle(beside, path, replace)
             sync_folder(path.parent)
         finally:
@@ -126,7 +134,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
-def held(lock: Path) -> Iterator[None]:
+def held(lock: Path, doing: str = "changing the keys of this vault") -> Iterator[None]:
     """Hold a lock file, so that only one process at a time does the thing; raises ``VaultBusy`` at once."""
     with write_errors(lock):
         flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
@@ -135,9 +143,7 @@ def held(lock: Path) -> Iterator[None]:
         try:
             _lock(handle)
         except OSError:
-            raise VaultBusy(
-                "another Keyferry process is changing the keys of this vault", hint="wait until it is done, then retry"
-            ) from None
+            raise VaultBusy(f"another Keyferry process is {doing}", hint="wait until it is done, then retry") from None
         yield
     finally:
         os.close(handle)

@@ -115,14 +115,18 @@ def _put_batch(db: Database, batch: dict[str, _New], now: Instant) -> None:
 def _insert(db: Database, fresh: list[_New]) -> None:
     start = _last_seq(db, "items") + 1
     numbered = list(enumerate(fresh, start))
+    _insert_at(db, numbered)
+    if db.run is not None:
+        run = db.run
+        db.do_many(_JOURNAL, [(run, "item", new.item.id, seq, None, digest(new.body)) for seq, new in numbered])
+
+
+def _insert_at(db: Database, numbered: list[tuple[int, _New]]) -> None:
     db.do_many(
         "INSERT INTO items (seq, id, state, format, source_id, body) VALUES (?, ?, ?, ?, ?, ?)",
         [(seq, new.item.id, *_columns(new.item), new.body) for seq, new in numbered],
     )
     _index(db, [(seq, new.item) for seq, new in numbered])
-    if db.run is not None:
-        run = db.run
-        db.do_many(_JOURNAL, [(run, "item", new.item.id, seq, None, digest(new.body)) for seq, new in numbered])
 
 
 def _replace(db: Database, changed: list[tuple[_New, _Old]], now: Instant) -> None:
@@ -149,6 +153,23 @@ def _columns(item: Item) -> tuple[str, str | None, str | None]:
 
 def _index(db: Database, items: list[tuple[int, Item]]) -> None:
     db.do_many("INSERT INTO words (rowid, text) VALUES (?, ?)", [(seq, text_of(item)) for seq, item in items])
+
+
+def put_items_at(db: Database, items: Sequence[Item], seqs: Sequence[int]) -> None:
+    """Insert items into an empty vault, each at its given place in the order."""
+    for at in range(0, len(items), _BATCH_ROWS):
+        _insert_at(db, [(seq, _New(item, _encode(item))) for seq, item in _paired(items, seqs, at)])
+
+
+def put_collections_at(db: Database, collections: Sequence[Collection], seqs: Sequence[int]) -> None:
+    """Insert collections into an empty vault, each at its given place in the order."""
+    numbered = zip(seqs, collections, strict=True)
+    values = [(seq, collection.id, _encode(collection)) for seq, collection in numbered]
+    db.do_many("INSERT INTO collections (seq, id, body) VALUES (?, ?, ?)", values)
+
+
+def _paired(items: Sequence[Item], seqs: Sequence[int], at: int) -> Iterator[tuple[int, Item]]:
+    return zip(seqs[at : at + _BATCH_ROWS], items[at : at + _BATCH_ROWS], strict=True)
 
 
 def _last_seq(db: Database, table: str) -> int:
@@ -252,6 +273,24 @@ def put_document(db: Database, data: bytes) -> str:
             if db.run is not None:  # the address says what it holds, so the journal needs no digest
                 db.do(_JOURNAL, (db.run, "document", name, None, None, name))
     return name
+
+
+def document_parts(db: Database, name: str, size: int) -> Iterator[bytes]:
+    """Yield a document's bytes in pieces of at most ``size``, reading no more than that at a time."""
+    number = db.value("SELECT rowid FROM documents WHERE hash = ?", (name,))
+    if number is not None:
+        yield from db.blob_parts("documents", "body", number, size)
+
+
+def keep_past(db: Database, id_: str, body: bytes, at: Instant) -> bool:
+    """Keep a row as a past version of an item unless it is one already, or the present one; tell whether it is new."""
+    with db.transaction():
+        known = [row for (row,) in db.all("SELECT body FROM past WHERE item = ?", (id_,))]
+        known += [row for (row,) in db.all("SELECT body FROM items WHERE id = ?", (id_,))]
+        if body in known:
+            return False
+        db.do("INSERT INTO past (item, at, body, run) VALUES (?, ?, ?, ?)", (id_, at, body, db.run))
+    return True
 
 
 def remove_document(db: Database, name: str) -> bool:

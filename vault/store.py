@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vault import canonical, rows, runs, search
+from vault import canonical, history, rows, runs, search
 from vault.database import Database, key_fingerprint
 from vault.errors import AmbiguousItem, DamagedVault, NoSuchItem
 from vault.model import Collection, Item, Vault
@@ -245,6 +245,10 @@ class Store:
         """Tell whether the document is there."""
         return self.document_size(name) is not None
 
+    def document_parts(self, name: str, size: int = 1 << 20) -> Iterator[bytes]:
+        """Yield the bytes of a document in pieces of at most ``size``; none if it is not there."""
+        return rows.document_parts(self._db, name, size)
+
     def document_size(self, name: str) -> int | None:
         """Return the size of a document in bytes without reading it."""
         size: int | None = self._db.value("SELECT size FROM documents WHERE hash = ?", (name,))
@@ -262,6 +266,23 @@ class Store:
         """Return everything in memory, as of one moment."""
         with self._db.snapshot(), canonical.many():
             return Vault(collections=self.collections(), items=tuple(self.items()), extras=self.extras())
+
+    # -- the whole vault, for backups
+
+    def history(self) -> Iterator[bytes]:
+        """Yield what the vault remembers beside its items, as the lines of ``vault.history``; secrets in clear."""
+        return history.lines(self._db)
+
+    def fill(self, vault: Vault, remembered: Iterable[bytes]) -> None:
+        """Put everything into this empty vault, each thing at its old place; raises ``DamagedVault``.
+
+        Documents are put beside it, in the same transaction.
+        """
+        history.fill(self._db, vault, remembered)
+
+    def keep_past(self, id_: str, body: bytes, at: Instant) -> bool:
+        """Keep a row as a past version of an item, if it is none yet; tell whether it is new."""
+        return rows.keep_past(self._db, id_, body, at)
 
     # -- import runs
 
