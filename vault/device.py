@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from vault import crypto
+from vault import bech32, crypto
 from vault.errors import DamagedVault
 
 if TYPE_CHECKING:
@@ -57,9 +57,13 @@ def read_bundle(data: bytes) -> Bundle:
     if len(ed25519) != 32 or len(x25519) != 32 or len(mlkem768) not in (0, 1184):
         raise ValueError("a key of the device has the wrong length")
     try:
-        return Bundle(ed25519, rsa, x25519, mlkem768, age.decode("ascii"))
-    except UnicodeDecodeError:
+        recipient = age.decode("ascii")
+        prefix, point = bech32.decode(recipient)
+    except ValueError:
         raise ValueError("not a device's bundle") from None
+    if prefix != "age" or len(point) != 32 or recipient != recipient.lower():
+        raise ValueError("not the age recipient of a device")
+    return Bundle(ed25519, rsa, x25519, mlkem768, recipient)
 
 
 @dataclass(frozen=True, repr=False)

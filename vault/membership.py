@@ -5,50 +5,112 @@ An entry is three packed parts: body, signer keys, signatures. A body is packed 
     genesis   namespace, "genesis", made-at, root public key, device name, device bundle
               signed by the root and the device
     root      namespace, "root", made-at, vault id, hash of the entry before, old root public key, new root public key
-              signed by the new root and a device
+              signed by the new root and a member; by the old root as well if its kit was at hand
+    enrol     namespace, "enrol", made-at, vault id, hash of the entry before, device name, device bundle
+              signed by the root or a member, and by the new device
+    revoke    namespace, "revoke", made-at, vault id, hash of the entry before, device id
+              signed by the root or a member
 
 An entry's hash is the SHA-256 of its bytes; the vault id is the first 16 bytes of the genesis entry's hash, so it
 stands for exactly this root and this device. The signed bytes are the body; its namespace keeps signatures of other
 kinds apart.
+
+Rules: root and members are those of the entry before. Every signing key plays one part once: no device, and no root,
+comes back after it was replaced or revoked. A member may revoke itself. The last member stays, so that somebody can
+sign. An entry cut off at the end leaves a valid shorter chain: whoever compares chains finds that, not this module.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vault import crypto
 from vault.device import Bundle, Device, read_bundle
-from vault.errors import DamagedVault, WrongKit
-from vault.moment import Instant
+from vault.errors import DamagedVault, KeyferryError, UsageError, WrongKit
+from vault.moment import Instant, is_instant
+from vault.text import clean
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NAMESPACE = b"keyferry/membership/1"
 NAME_CHARS = 64
+MOST_ENTRIES = 10_000
+MOST_BYTES = 16 << 20
+MOST_ENTRY_BYTES = 64 << 10
+_NAME_BYTES = 4 * NAME_CHARS
+_TIME_BYTES = 30
+_MOST_SIGNERS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
-    """A device that may sign for the vault."""
+    """A device that may sign for the vault, or might until it was revoked; its name is safe to show."""
 
     device_id: str
     name: str
     bundle: Bundle
     since: Instant
+    until: Instant | None = None
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root key and the entry that brought it; ``confirmed`` if the root before it signed that entry as well."""
+
+    public: bytes
+    number: int
+    since: Instant
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a chain amounts to; every signature and link in it holds, but its root is only what it says itself."""
+
+    vault_id: str
+    head: bytes
+    height: int
+    roots: tuple[Root, ...]
+    members: tuple[Member, ...]
+    revoked: tuple[Member, ...]
+
+    @property
+    def root(self) -> bytes:
+        """The newest root's public key."""
+        return self.roots[-1].public
+
+    def root_of(self, public: bytes) -> Root | None:
+        """Return what the chain tells of a root key, be it the newest or a replaced one; None for a stranger's."""
+        return next((root for root in self.roots if root.public == public), None)
+
+    def member(self, device_id: str) -> Member | None:
+        """Return the member with this id, or None; a revoked device is no member."""
+        return next((member for member in self.members if member.device_id == device_id), None)
+
+
+@dataclass(slots=True)
 class _State:
-    """What the entries read so far amount to."""
+    """What the entries read so far amount to; roots and devices by their signing keys, in order."""
 
     vault_id: str
     head: bytes
     root: bytes
-    members: dict[str, Member]
+    roots: dict[bytes, Root]
+    members: dict[bytes, Member]
+    revoked: dict[bytes, Member] = field(default_factory=dict)
+    height: int = 1
+    size: int = 0
+
+    def may_sign(self, key: bytes) -> bool:
+        return key == self.root or key in self.members
+
+    def knows(self, key: bytes) -> bool:
+        return key in self.members or key in self.revoked or key in self.roots
 
 
 def genesis(root: Ed25519PrivateKey, device: Device, *, name: str, now: Instant) -> bytes:
@@ -58,25 +120,59 @@ def genesis(root: Ed25519PrivateKey, device: Device, *, name: str, now: Instant)
         b"genesis",
         now.encode(),
         root.public_key().public_bytes_raw(),
-        name[:NAME_CHARS].encode("utf-8", "replace"),
+        _name(name),
         device.bundle.packed,
     )
     return _signed(body, root, device.ed25519)
 
 
-def new_root(chain: Sequence[bytes], root: Ed25519PrivateKey, device: Device, *, now: Instant) -> bytes:
-    """Return the entry that puts a new root in the place of the old one; both new root and device sign it."""
+def new_root(
+    chain: Sequence[bytes],
+    root: Ed25519PrivateKey,
+    device: Device,
+    *,
+    now: Instant,
+    old: Ed25519PrivateKey | None = None,
+) -> bytes:
+    """Return the entry that puts a new root in the place of the old one; new root and device sign it, and ``old``.
+
+    Raises ``WrongKit`` if ``old`` is not the root, ``UsageError`` if the device is no member, ``DamagedVault``.
+    """
     state = _read(chain)
-    body = crypto.packed(
-        NAMESPACE,
-        b"root",
-        now.encode(),
-        bytes.fromhex(state.vault_id),
-        state.head,
-        state.root,
-        root.public_key().public_bytes_raw(),
-    )
-    return _signed(body, root, device.ed25519)
+    if old is not None and old.public_key().public_bytes_raw() != state.root:
+        raise WrongKit("the old kit is not the newest one of this vault", hint="keyferry status shows its key id")
+    _check_signer(state, device.ed25519)
+    body = _body(state, b"root", now, state.root, root.public_key().public_bytes_raw())
+    return _next(state, _signed(body, root, device.ed25519, *((old,) if old else ())))
+
+
+def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Ed25519PrivateKey, now: Instant) -> bytes:
+    """Return the entry that makes the device a member; ``by`` is the root's key or a member's.
+
+    Raises ``UsageError`` if the device was a member before or ``by`` is none, ``WrongKit`` if ``by`` is a replaced
+    root, ``DamagedVault``.
+    """
+    state = _read(chain)
+    _check_signer(state, by)
+    if state.knows(device.bundle.ed25519):
+        raise UsageError(
+            "this device was enrolled before", hint="a device that comes back gets a new identity: keyferry restore"
+        )
+    return _next(state, _signed(_body(state, b"enrol", now, _name(name), device.bundle.packed), by, device.ed25519))
+
+
+def revoke(chain: Sequence[bytes], device_id: str, *, by: Ed25519PrivateKey, now: Instant) -> bytes:
+    """Return the entry that ends a membership for good; ``by`` is the root's key or a member's, be it its own.
+
+    Raises ``UsageError`` if there is no such member, or no other, and as ``enrol``.
+    """
+    state = _read(chain)
+    _check_signer(state, by)
+    if all(member.device_id != device_id for member in state.members.values()):
+        raise UsageError("no device of the vault has this id")
+    if len(state.members) == 1:
+        raise UsageError("the vault's only device cannot be revoked", hint="enrol another one first")
+    return _next(state, _signed(_body(state, b"revoke", now, bytes.fromhex(device_id)), by))
 
 
 def vault_id_of(chain: Sequence[bytes]) -> str:
@@ -89,16 +185,40 @@ def head_of(chain: Sequence[bytes]) -> bytes:
     return hashlib.sha256(chain[-1]).digest()
 
 
+def is_prefix(shorter: Sequence[bytes], longer: Sequence[bytes]) -> bool:
+    """Tell whether the second chain begins with all entries of the first; so it does if both are the same.
+
+    Two chains of which neither is a prefix of the other have parted: somebody signed twice after the same entry.
+    """
+    return len(shorter) <= len(longer) and all(a == b for a, b in zip(shorter, longer, strict=False))
+
+
+def read_chain(chain: Sequence[bytes]) -> Membership:
+    """Return what the chain amounts to after checking every signature and link; raises ``DamagedVault``.
+
+    This proves no origin: the caller compares ``root`` with a kit, or the chain with one that it trusts.
+    """
+    state = _read(chain)
+    return Membership(
+        vault_id=state.vault_id,
+        head=state.head,
+        height=state.height,
+        roots=tuple(state.roots.values()),
+        members=tuple(state.members.values()),
+        revoked=tuple(state.revoked.values()),
+    )
+
+
 def verify_membership(chain: Sequence[bytes], root_public: bytes) -> tuple[Member, ...]:
     """Return the members after checking every signature and link, oldest first.
 
     The trust comes from ``root_public`` alone, which must be the newest root of the chain. Raises ``WrongKit`` if it is
     another one, ``DamagedVault`` if anything in the chain does not hold.
     """
-    state = _read(chain)
-    if state.root != root_public:
+    found = read_chain(chain)
+    if found.root != root_public:
         raise WrongKit("the vault's devices are signed by another kit", hint="use the newest kit of this vault")
-    return tuple(state.members.values())
+    return found.members
 
 
 def _read(chain: Sequence[bytes]) -> _State:
@@ -115,31 +235,131 @@ def _read(chain: Sequence[bytes]) -> _State:
 
 def _first(entry: bytes) -> _State:
     body, signers = _opened(entry)
-    kind, made_at, root, name, packed = _fields(body, 5)
-    bundle = read_bundle(packed)
-    if kind != b"genesis" or signers != (root, bundle.ed25519):
+    kind, made_at, *rest = _fields(body)
+    if kind != b"genesis":
         raise ValueError("not a first entry")
-    member = Member(bundle.device_id, name.decode("utf-8", "replace"), bundle, made_at.decode("ascii"))
-    return _State(vault_id_of([entry]), hashlib.sha256(entry).digest(), root, {member.device_id: member})
+    root, name, packed = _of(rest, 3)
+    member = _member(name, packed, _time(made_at))
+    if signers != (root, member.bundle.ed25519) or root == member.bundle.ed25519:
+        raise ValueError("a first entry signed by others")
+    return _State(
+        vault_id=vault_id_of([entry]),
+        head=hashlib.sha256(entry).digest(),
+        root=root,
+        roots={root: Root(root, number=0, since=member.since, confirmed=True)},
+        members={member.bundle.ed25519: member},
+        size=len(entry),
+    )
 
 
 def _take(state: _State, entry: bytes) -> None:
+    """Add the entry to the state, which is spoiled if this raises."""
+    state.size += len(entry)
+    if state.height >= MOST_ENTRIES or state.size > MOST_BYTES:
+        raise ValueError("too long a chain")
     body, signers = _opened(entry)
-    kind, _, vault_id, before, old, new = _fields(body, 6)
-    if kind != b"root" or vault_id.hex() != state.vault_id or before != state.head or old != state.root:
+    kind, made_at, *rest = _fields(body)
+    if len(rest) < 2 or kind not in _KINDS or rest[0].hex() != state.vault_id or rest[1] != state.head:
         raise ValueError("an entry that does not follow")
-    members = {member.bundle.ed25519 for member in state.members.values()}
-    if len(signers) != 2 or signers[0] != new or signers[1] not in members:
-        raise ValueError("an entry signed by a stranger")
-    state.root = new
+    _KINDS[kind](state, _time(made_at), rest[2:], signers)
     state.head = hashlib.sha256(entry).digest()
+    state.height += 1
 
 
-def _fields(body: bytes, count: int) -> tuple[bytes, ...]:
+def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    old, new = _of(rest, 2)
+    if old != state.root or state.knows(new):
+        raise ValueError("a root that does not follow")
+    if len(signers) < 2 or signers[0] != new or signers[1] not in state.members or signers[2:] not in ((), (old,)):
+        raise ValueError("a root signed by a stranger")
+    state.root = new
+    state.roots[new] = Root(new, number=state.height, since=at, confirmed=len(signers) == 3)
+
+
+def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    name, packed = _of(rest, 2)
+    member = _member(name, packed, at)
+    key = member.bundle.ed25519
+    if len(signers) != 2 or not state.may_sign(signers[0]) or signers[1] != key or state.knows(key):
+        raise ValueError("a device enrolled by a stranger, or once more")
+    state.members[key] = member
+
+
+def _take_revoke(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    (device_id,) = _of(rest, 1)
+    if len(signers) != 1 or not state.may_sign(signers[0]) or len(state.members) < 2:
+        raise ValueError("a device revoked by a stranger, or the last one")
+    for key, member in state.members.items():
+        if member.device_id == device_id.hex():
+            state.revoked[key] = replace(state.members.pop(key), until=at)
+            return
+    raise ValueError("no such device")
+
+
+_KINDS = {b"root": _take_root, b"enrol": _take_enrol, b"revoke": _take_revoke}
+
+
+def _member(name: bytes, packed: bytes, since: Instant) -> Member:
+    if len(name) > _NAME_BYTES:
+        raise ValueError("too long a name")
+    bundle = read_bundle(packed)
+    return Member(bundle.device_id, clean(name.decode("utf-8")), bundle, since)
+
+
+def _fields(body: bytes) -> tuple[bytes, ...]:
+    """Return the body's parts behind the namespace: kind, time and what the kind has."""
     namespace, *fields = crypto.unpacked(body) or (b"",)
-    if namespace != NAMESPACE or len(fields) != count:
+    if namespace != NAMESPACE or len(fields) < 2:
         raise ValueError("an unknown entry")
     return tuple(fields)
+
+
+def _of(rest: Sequence[bytes], count: int) -> tuple[bytes, ...]:
+    if len(rest) != count:
+        raise ValueError("an entry with other parts")
+    return tuple(rest)
+
+
+def _time(made_at: bytes) -> Instant:
+    text = made_at.decode("ascii")
+    if len(text) > _TIME_BYTES or not text.endswith("Z") or not is_instant(text):
+        raise ValueError("not a time")
+    return text
+
+
+def _name(name: str) -> bytes:
+    return name[:NAME_CHARS].encode("utf-8", "replace")
+
+
+def _body(state: _State, kind: bytes, now: Instant, *rest: bytes) -> bytes:
+    return crypto.packed(NAMESPACE, kind, now.encode(), bytes.fromhex(state.vault_id), state.head, *rest)
+
+
+def _next(state: _State, entry: bytes) -> bytes:
+    """Return the entry after making sure that every reader takes it."""
+    try:
+        _take(state, entry)
+    except ValueError:
+        raise UsageError("the vault's list of devices cannot take this entry") from None
+    return entry
+
+
+def _check_signer(state: _State, by: Ed25519PrivateKey) -> None:
+    """Check that the key may sign the next entry; raises ``WrongKit`` or ``UsageError``."""
+    key = by.public_key().public_bytes_raw()
+    if not state.may_sign(key):
+        raise _refusal(state, key)
+
+
+def _refusal(state: _State, key: bytes) -> KeyferryError:
+    roots = list(state.roots.values())
+    for before, after in pairwise(roots):
+        if before.public == key:
+            return WrongKit(f"this kit was replaced on {after.since[:10]}", hint="use the newest kit of this vault")
+    if key in state.revoked:
+        day = (state.revoked[key].until or "")[:10]
+        return UsageError(f"this device was revoked on {day}", hint="keyferry restore makes it a new one")
+    return UsageError("neither a kit nor a device of this vault signs this")
 
 
 def _signed(body: bytes, *keys: Ed25519PrivateKey) -> bytes:
@@ -152,12 +372,14 @@ def _opened(entry: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    if len(entry) > MOST_ENTRY_BYTES:
+        raise ValueError("too long an entry")
     parts = crypto.unpacked(entry)
     if len(parts) != 3:
         raise ValueError("not an entry")
     body, signers, signatures = parts[0], crypto.unpacked(parts[1]), crypto.unpacked(parts[2])
-    if len(signers) != len(signatures):
-        raise ValueError("a signature is missing")
+    if not 0 < len(signers) == len(signatures) <= _MOST_SIGNERS:
+        raise ValueError("signers and signatures differ")
     for signer, signature in zip(signers, signatures, strict=True):
         try:
             Ed25519PublicKey.from_public_bytes(signer).verify(signature, body)

@@ -1,0 +1,370 @@
+"""A membership chain holds only as a whole, and says who could sign what, and until when."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vault import crypto, membership
+from vault.device import Bundle, Device, new_device
+from vault.errors import DamagedVault, UsageError, WrongKit
+from vault.kit import Kit, new_kit
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+LAPTOP, PHONE, TABLET, STRANGER = (new_device() for _ in range(4))
+KIT, NEXT, LAST, NEW = (new_kit() for _ in range(4))
+AT, THEN = "2026-11-23T00:00:00Z", "2027-01-02T00:00:00Z"
+
+
+def whole(name: str = "laptop") -> list[bytes]:
+    """Return a chain with all kinds of entries: three devices, one of them revoked, and two renewed roots."""
+    chain = [membership.genesis(KIT.root, LAPTOP, name=name, now=AT)]
+    chain.append(membership.enrol(chain, PHONE, name="phone", by=LAPTOP.ed25519, now=AT))
+    chain.append(membership.new_root(chain, NEXT.root, PHONE, now=AT))
+    chain.append(membership.enrol(chain, TABLET, name="tablet", by=NEXT.root, now=AT))
+    chain.append(membership.revoke(chain, PHONE.device_id, by=TABLET.ed25519, now=THEN))
+    chain.append(membership.new_root(chain, LAST.root, LAPTOP, now=THEN, old=NEXT.root))
+    return chain
+
+
+CHAIN = whole()
+FIRST = CHAIN[0]
+
+
+def forged(chain: list[bytes], kind: bytes, *rest: bytes, by: tuple[Ed25519PrivateKey, ...]) -> list[bytes]:
+    """Return the chain with an entry that is signed by these, whoever they are."""
+    vault_id = bytes.fromhex(membership.vault_id_of(chain))
+    body = crypto.packed(membership.NAMESPACE, kind, AT.encode(), vault_id, membership.head_of(chain), *rest)
+    return [*chain, membership._signed(body, *by)]
+
+
+def refused(chain: list[bytes]) -> bool:
+    try:
+        membership.read_chain(chain)
+    except DamagedVault:
+        return True
+    return False
+
+
+def test_a_chain_names_who_is_and_was_a_member() -> None:
+    found = membership.read_chain(CHAIN)
+    assert [(one.device_id, one.name, one.since, one.until) for one in found.members] == [
+        (LAPTOP.device_id, "laptop", AT, None),
+        (TABLET.device_id, "tablet", AT, None),
+    ]
+    assert [(one.device_id, one.since, one.until) for one in found.revoked] == [(PHONE.device_id, AT, THEN)]
+    assert found.members == membership.verify_membership(CHAIN, LAST.root_public)
+    assert (found.vault_id, found.head) == (membership.vault_id_of(CHAIN), membership.head_of(CHAIN))
+    assert found.height == 6
+    assert found.member(LAPTOP.device_id) == found.members[0]
+    assert found.member(PHONE.device_id) is None
+
+
+def test_a_chain_tells_each_root_and_whether_the_one_before_agreed() -> None:
+    found = membership.read_chain(CHAIN)
+    assert [(root.public, root.number, root.since, root.confirmed) for root in found.roots] == [
+        (KIT.root_public, 0, AT, True),
+        (NEXT.root_public, 2, AT, False),
+        (LAST.root_public, 5, THEN, True),
+    ]
+    assert found.root == LAST.root_public
+    assert found.root_of(KIT.root_public) == found.roots[0]
+    assert found.root_of(new_kit().root_public) is None
+
+
+def test_an_old_kit_verifies_up_to_the_entry_that_replaced_it() -> None:
+    for number, kit in ((1, KIT), (2, NEXT), (4, NEXT), (5, LAST)):
+        membership.verify_membership(CHAIN[: number + 1], kit.root_public)
+    for number, kit in ((1, NEXT), (2, KIT), (4, KIT), (5, NEXT)):
+        with pytest.raises(WrongKit):
+            membership.verify_membership(CHAIN[: number + 1], kit.root_public)
+
+
+def test_the_vault_id_stands_for_the_first_entry() -> None:
+    assert membership.vault_id_of(CHAIN) == membership.vault_id_of([FIRST]) == hashlib.sha256(FIRST).hexdigest()[:32]
+    other = membership.genesis(KIT.root, STRANGER, name="laptop", now=AT)
+    assert membership.vault_id_of([other]) != membership.vault_id_of([FIRST])
+
+
+def test_every_beginning_of_a_chain_is_a_chain_and_known_as_one() -> None:
+    for end in range(1, len(CHAIN) + 1):
+        assert membership.read_chain(CHAIN[:end]).height == end
+        assert membership.is_prefix(CHAIN[:end], CHAIN)
+        assert membership.is_prefix(CHAIN, CHAIN[:end]) == (end == len(CHAIN))
+
+
+def test_chains_that_parted_are_no_prefix_of_each_other() -> None:
+    mine = [*CHAIN, membership.enrol(CHAIN, STRANGER, name="", by=LAPTOP.ed25519, now=AT)]
+    theirs = [*CHAIN, membership.revoke(CHAIN, TABLET.device_id, by=LAPTOP.ed25519, now=AT)]
+    assert not membership.is_prefix(mine, theirs)
+    assert not membership.is_prefix(theirs, mine)
+
+
+# -- what does not hold
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_any_bit_flipped_in_any_entry_is_refused(data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, len(CHAIN) - 1), "entry")
+    bit = data.draw(st.integers(0, 8 * len(CHAIN[number]) - 1), "bit")
+    wrong = bytearray(CHAIN[number])
+    wrong[bit // 8] ^= 1 << bit % 8
+    assert refused([*CHAIN[:number], bytes(wrong), *CHAIN[number + 1 :]])
+    assert refused([*CHAIN[:number], bytes(wrong)])
+
+
+def test_a_bit_flipped_in_any_byte_outside_the_devices_keys_is_refused() -> None:
+    """In the entries without a bundle every byte; in the others all that stands before and behind the bundle."""
+    for number, entry in enumerate(CHAIN):
+        for place in (*range(min(190, len(entry))), *range(max(190, len(entry) - 230), len(entry))):
+            wrong = bytearray(entry)
+            wrong[place] ^= 1 << place % 8
+            assert refused([*CHAIN[:number], bytes(wrong)]), (number, place)
+
+
+@given(st.lists(st.sampled_from(CHAIN), max_size=8))
+def test_entries_in_any_other_order_are_refused(chain: list[bytes]) -> None:
+    """Left out, repeated, exchanged: only a beginning of the chain is one."""
+    assert refused(chain) != (bool(chain) and membership.is_prefix(chain, CHAIN))
+
+
+@given(st.integers(0, len(CHAIN) - 1), st.integers(1, 400))
+def test_an_entry_cut_off_or_with_something_behind_it_is_refused(number: int, count: int) -> None:
+    entry = CHAIN[number]
+    for wrong in (entry[:-count], entry[count:], entry + bytes(count), entry + entry):
+        assert refused([*CHAIN[:number], wrong])
+
+
+@given(st.integers(0, len(CHAIN) - 1))
+def test_an_entry_of_another_vault_does_not_fit(number: int) -> None:
+    """The same devices and the same kits, so every signature is by somebody who might."""
+    other = whole("another laptop")
+    assert refused([*CHAIN[:number], other[number], *CHAIN[number + 1 :]])
+    if number:
+        assert refused([*CHAIN[:number], other[number]])
+
+
+@pytest.mark.parametrize("chain", [[], [b""], [b"\0" * 9], [b"\0" * 12]])
+def test_what_is_no_chain_is_refused(chain: list[bytes]) -> None:
+    with pytest.raises(DamagedVault):
+        membership.verify_membership(chain, KIT.root_public)
+
+
+@pytest.mark.parametrize(("chain", "root"), [([FIRST], NEXT), (CHAIN, KIT), (CHAIN, NEXT), ([FIRST], LAST)])
+def test_another_root_is_refused(chain: list[bytes], root: Kit) -> None:
+    with pytest.raises(WrongKit):
+        membership.verify_membership(chain, root.root_public)
+
+
+# -- who may sign
+
+
+def test_the_first_entry_needs_root_and_device() -> None:
+    body = crypto.unpacked(FIRST)[0]
+    laptop = LAPTOP.ed25519
+    for keys in (
+        *((KIT.root,), (laptop,), (laptop, KIT.root), (KIT.root, STRANGER.ed25519), (NEXT.root, laptop)),
+        *((), (KIT.root, laptop, laptop)),
+    ):
+        assert refused([membership._signed(body, *keys)])
+
+
+def test_a_new_root_needs_itself_and_a_member() -> None:
+    """A thief of the kit's page alone, or of a device alone, cannot put his own root in its place."""
+    rest, own, new, laptop = (LAST.root_public, NEW.root_public), LAST.root, NEW.root, LAPTOP.ed25519
+    for by in (
+        *((new,), (laptop,), (new, new), (laptop, laptop), (laptop, new), (own, new), (new, own), (own, laptop)),
+        *((new, STRANGER.ed25519), (new, PHONE.ed25519), (new, laptop, laptop), (new, laptop, STRANGER.ed25519)),
+        *((new, own, laptop), (new, laptop, NEXT.root), (new, laptop, own, own)),
+    ):
+        assert refused(forged(CHAIN, b"root", *rest, by=by))
+    for by in ((new, laptop), (new, laptop, own)):
+        assert not refused(forged(CHAIN, b"root", *rest, by=by))
+
+
+def test_a_device_needs_itself_and_somebody_who_may() -> None:
+    """A replaced root and a revoked device are nobody any more; a bundle alone is no device."""
+    rest, own, laptop = (b"new", STRANGER.bundle.packed), STRANGER.ed25519, LAPTOP.ed25519
+    for by in (
+        *((laptop,), (own,), (own, own), (own, laptop), (laptop, laptop), (laptop, own, own)),
+        *((PHONE.ed25519, own), (KIT.root, own), (NEXT.root, own), (new_kit().root, own)),
+    ):
+        assert refused(forged(CHAIN, b"enrol", *rest, by=by))
+    for by in ((laptop, own), (TABLET.ed25519, own), (LAST.root, own)):
+        assert not refused(forged(CHAIN, b"enrol", *rest, by=by))
+
+
+def test_a_revocation_needs_one_who_may() -> None:
+    rest, laptop = (bytes.fromhex(TABLET.device_id),), LAPTOP.ed25519
+    for by in ((), (PHONE.ed25519,), (STRANGER.ed25519,), (KIT.root,), (NEXT.root,), (laptop, laptop)):
+        assert refused(forged(CHAIN, b"revoke", *rest, by=by))
+    for key in (laptop, LAST.root, TABLET.ed25519):
+        assert not refused(forged(CHAIN, b"revoke", *rest, by=(key,)))
+
+
+def test_a_revoked_device_never_comes_back() -> None:
+    for device in (PHONE, LAPTOP):
+        assert refused(forged(CHAIN, b"enrol", b"", device.bundle.packed, by=(LAST.root, device.ed25519)))
+        with pytest.raises(UsageError, match="enrolled before"):
+            membership.enrol(CHAIN, device, name="", by=LAST.root, now=AT)
+    assert refused(forged(CHAIN, b"revoke", bytes.fromhex(PHONE.device_id), by=(LAST.root,)))
+
+
+def test_a_revoked_device_does_not_come_back_as_another_with_its_signing_key() -> None:
+    from dataclasses import replace
+
+    mixed = replace(STRANGER, ed25519=PHONE.ed25519)
+    assert mixed.device_id not in (PHONE.device_id, STRANGER.device_id)
+    assert refused(forged(CHAIN, b"enrol", b"", mixed.bundle.packed, by=(LAST.root, PHONE.ed25519)))
+
+
+@pytest.mark.parametrize("kit", [KIT, NEXT, LAST])
+def test_a_root_never_comes_back(kit: Kit) -> None:
+    assert refused(forged(CHAIN, b"root", LAST.root_public, kit.root_public, by=(kit.root, LAPTOP.ed25519)))
+    with pytest.raises(UsageError):
+        membership.new_root(CHAIN, kit.root, LAPTOP, now=AT)
+
+
+def test_a_devices_key_is_no_root_and_a_roots_no_devices() -> None:
+    from dataclasses import replace
+
+    own = LAPTOP.ed25519
+    public = own.public_key().public_bytes_raw()
+    assert refused(forged(CHAIN, b"root", LAST.root_public, public, by=(own, TABLET.ed25519)))
+    both = replace(STRANGER, ed25519=KIT.root)
+    assert refused(forged(CHAIN, b"enrol", b"", both.bundle.packed, by=(LAST.root, KIT.root)))
+    assert refused([membership.genesis(KIT.root, both, name="", now=AT)])
+
+
+def test_the_last_device_stays() -> None:
+    only = [FIRST]
+    assert refused(forged(only, b"revoke", bytes.fromhex(LAPTOP.device_id), by=(KIT.root,)))
+    with pytest.raises(UsageError, match="only device"):
+        membership.revoke(only, LAPTOP.device_id, by=KIT.root, now=AT)
+
+
+def test_who_may_not_sign_is_told_why() -> None:
+    for by, error, words in (
+        (PHONE.ed25519, UsageError, "revoked on 2027-01-02"),
+        (STRANGER.ed25519, UsageError, "neither a kit nor a device"),
+        (KIT.root, WrongKit, "replaced on 2026-11-23"),
+        (NEXT.root, WrongKit, "replaced on 2027-01-02"),
+        (new_kit().root, UsageError, "neither a kit nor a device"),
+    ):
+        with pytest.raises(error, match=words):
+            membership.enrol(CHAIN, STRANGER, name="", by=by, now=AT)
+        with pytest.raises(error, match=words):
+            membership.revoke(CHAIN, TABLET.device_id, by=by, now=AT)
+    with pytest.raises(WrongKit, match="not the newest"):
+        membership.new_root(CHAIN, NEW.root, LAPTOP, now=AT, old=KIT.root)
+    for device_id in (STRANGER.device_id, PHONE.device_id, "", "zz"):
+        with pytest.raises(UsageError, match="no device"):
+            membership.revoke(CHAIN, device_id, by=LAST.root, now=AT)
+
+
+# -- shapes and bounds
+
+
+@pytest.mark.parametrize(
+    ("kind", "rest"),
+    [
+        (b"enrol", ()),
+        (b"enrol", (b"name", STRANGER.bundle.packed, b"")),
+        (b"enrol", (b"name", STRANGER.bundle.packed[:-1])),
+        (b"enrol", (b"x" * 257, STRANGER.bundle.packed)),
+        (b"enrol", (b"\xff", STRANGER.bundle.packed)),
+        (b"admit", (b"name", STRANGER.bundle.packed)),
+        (b"genesis", (b"name", STRANGER.bundle.packed)),
+        (b"", (b"name", STRANGER.bundle.packed)),
+    ],
+)
+def test_an_entry_of_another_shape_is_refused(kind: bytes, rest: tuple[bytes, ...]) -> None:
+    assert refused(forged(CHAIN, kind, *rest, by=(LAST.root, STRANGER.ed25519)))
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "2026-11-23", "2026-11-23T00:00:00+01:00", f"{AT[:-1]}.{'0' * 99}Z"])
+def test_a_time_nobody_can_read_is_refused(at: str) -> None:
+    assert refused([membership.genesis(KIT.root, LAPTOP, name="", now=at)])
+    with pytest.raises(UsageError):
+        membership.revoke(CHAIN, TABLET.device_id, by=LAST.root, now=at)
+
+
+def test_a_clock_that_went_back_does_not_spoil_the_chain() -> None:
+    later = membership.revoke(CHAIN, TABLET.device_id, by=LAST.root, now="2001-01-01T00:00:00Z")
+    assert membership.read_chain([*CHAIN, later]).revoked[-1].until == "2001-01-01T00:00:00Z"
+
+
+@given(st.text(max_size=200))
+def test_any_device_name_is_kept_within_its_length_and_safe_to_show(name: str) -> None:
+    from vault.text import clean
+
+    for entry in (
+        membership.genesis(KIT.root, STRANGER, name=name, now=AT),
+        membership.enrol(CHAIN, STRANGER, name=name, by=LAST.root, now=AT),
+    ):
+        chain = [entry] if b"genesis" in entry else [*CHAIN, entry]
+        assert membership.read_chain(chain).members[-1].name == clean(name[:64].encode("utf-8", "replace").decode())
+
+
+def test_chains_beyond_the_bounds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, least in (
+        ("MOST_ENTRIES", 6),
+        ("MOST_BYTES", sum(map(len, CHAIN))),
+        ("MOST_ENTRY_BYTES", max(map(len, CHAIN))),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, name, least)
+            assert not refused(CHAIN)
+            patch.setattr(membership, name, least - 1)
+            assert refused(CHAIN)
+    assert refused(forged(CHAIN, b"enrol", b"", STRANGER.bundle.packed, bytes(65_536), by=(LAST.root,)))
+
+
+def test_no_entry_is_written_that_readers_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MOST_ENTRIES", len(CHAIN))
+    with pytest.raises(UsageError, match="cannot take"):
+        membership.enrol(CHAIN, STRANGER, name="", by=LAST.root, now=AT)
+
+
+# -- the page
+
+
+def stand_in(first: int) -> Device:
+    """Return the device of the page's vector: its keys are counted bytes, its RSA key three letters."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    counted = bytes(range(first, first + 32))
+    signing, wrapping = Ed25519PrivateKey.from_private_bytes(counted), X25519PrivateKey.from_private_bytes(counted)
+    device = Device(signing, LAPTOP.rsa, wrapping, b"", Kit(counted).identity)
+    device.__dict__["bundle"] = Bundle(
+        ed25519=signing.public_key().public_bytes_raw(),
+        rsa=b"RSA",
+        x25519=wrapping.public_key().public_bytes_raw(),
+        mlkem768=b"",
+        age=Kit(counted).recipient,
+    )
+    return device
+
+
+def test_the_page_of_the_docs_tells_the_same_vector() -> None:
+    laptop, phone = stand_in(64), stand_in(128)
+    old, new = Kit(bytes(range(32))), Kit(bytes(range(32, 64)))
+    chain = [membership.genesis(old.root, laptop, name="laptop", now=AT)]
+    chain.append(membership.enrol(chain, phone, name="phone", by=laptop.ed25519, now=AT))
+    chain.append(membership.new_root(chain, new.root, laptop, now=AT, old=old.root))
+    chain.append(membership.revoke(chain, phone.device_id, by=new.root, now=AT))
+    assert [one.device_id for one in membership.verify_membership(chain, new.root_public)] == [laptop.device_id]
+    told = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
+    for text in (laptop.device_id, phone.device_id, membership.vault_id_of(chain), new.root_public.hex()):
+        assert text in told
+    for entry in chain:
+        assert f"{len(entry)} bytes, {hashlib.sha256(entry).hexdigest()}" in told
