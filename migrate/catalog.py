@@ -154,6 +154,8 @@ def _is_binary(data: bytes) -> bool:
 
 def _is_address(first: str) -> bool:
     """Whether a line is an address and no row; a comma in it decides only where no format of lists begins so."""
+    if ":/" not in first:
+        return False
     start = first.split("?")[0]
     known = tuple(text for one in adapters() for text in one.signature.text_start)
     return first.lower().startswith(known) or ("://" in start[:40] and "," not in start)

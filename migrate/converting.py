@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from migrate import catalog, moving
+from migrate import catalog
 from migrate.adapter import Adapter
 from migrate.giving import Loss, Outgoing
 from migrate.proof import Proof, Tie
-from migrate.proving import Became, proof_of
+from migrate.proving import Became, check, proof_of
 from migrate.reading import items_of
 from migrate.source import Source
 from vault.canonical import encode, many
@@ -43,7 +43,7 @@ def read(source: Source, advance: Callable[[int], None] = lambda _: None) -> Rea
                 got.places[record.place] = len(got.items)
                 got.items.append(item)
         got.extras = {source.format: parsed.extras, **parsed.others}
-        moving.check(_proof(got), source.ledger)
+        check(_proof(got), source.ledger)
     return got
 
 

@@ -29,15 +29,16 @@ _ALL_BUT_NAMES = _STRUCTURE | _NAMES
 _OF_A_CODE = ("kind", "secret", "period", "digits", "algorithm", "counter", "pin")
 
 
-def held(row: bytes) -> tuple[Counter[str], tuple[str, ...]]:
+def held(row: bytes) -> tuple[list[str], tuple[str, ...]]:
     """Return every text an item's row holds, as often as it holds it, and the ids of its collections."""
     item = read_row(row)
-    return Counter(_texts(item, _STRUCTURE)), tuple(item.get("collections", ()))
+    folders = tuple(item.get("collections", ()))
+    return _texts(item, _STRUCTURE), folders
 
 
 def texts_of(row: bytes) -> Counter[str]:
     """Return every text an item's row holds, as often as it holds it."""
-    return held(row)[0]
+    return Counter(_texts(read_row(row), _STRUCTURE))
 
 
 def values(row: bytes) -> Counter[str]:
@@ -47,37 +48,56 @@ def values(row: bytes) -> Counter[str]:
 
 def _texts(item: dict[str, Any], silent: frozenset[str]) -> list[str]:
     found: list[str] = []
-    for name, value in item.items():
-        if name in _OURS or name in silent:
-            continue
-        if type(value) is str and value:
-            found.append(value)
-        else:
-            collect(value, found, silent, raw=name in _RAW)
+    for name in _OURS:
+        item.pop(name, None)
+    _collect(item, found, silent)
     return found
 
 
-def collect(node: Any, found: list[str], silent: frozenset[str] = _STRUCTURE, *, raw: bool = False) -> None:
-    """Add the texts below a node of a row; members called as ``silent`` says are left out unless it is raw."""
-    kind = type(node)
-    if kind is str:
-        if node:
-            found.append(node)
-    elif kind is dict:
-        if not raw and "source" in node and node.get("type") == "totp":
-            node = _code(node)
-        for name, value in node.items():
-            kind = type(value)
-            if kind is str:
-                if value and (raw or name not in silent):
-                    found.append(value)
-            elif value is not None and kind is not bool and (raw or name not in silent):
-                collect(value, found, silent, raw=raw or name in _RAW)
-    elif kind is list or kind is tuple:
-        for value in node:
-            collect(value, found, silent, raw=raw)
-    elif node is not None and node is not True and node is not False:
-        found.append(text_of(node))
+def _collect(node: Any, found: list[str], silent: frozenset[str]) -> None:
+    """Add the texts below a node of a row; members called as ``silent`` says are left out."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind is dict:
+            if "source" in node and node.get("type") == "totp":
+                node = _code(node)
+            for name, value in node.items():
+                if name in silent:
+                    continue
+                kind = type(value)
+                if kind is str:
+                    if value:
+                        found.append(value)
+                elif name in _RAW:
+                    collect(value, found)
+                elif value is not None and kind is not bool:
+                    waiting.append(value)
+        elif kind is list:
+            waiting += node
+        elif kind is str:
+            if node:
+                found.append(node)
+        elif node is not None and kind is not bool:
+            found.append(text_of(node))
+
+
+def collect(node: Any, found: list[str]) -> None:
+    """Add every text below a node, which may be anything."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind is str:
+            if node:
+                found.append(node)
+        elif kind is dict:
+            waiting += node.values()
+        elif kind is list or kind is tuple:
+            waiting += node
+        elif node is not None and kind is not bool:
+            found.append(text_of(node))
 
 
 def _code(node: dict[str, Any]) -> dict[str, Any]:

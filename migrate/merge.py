@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import msgspec
 
-from migrate.holding import held
+from migrate.holding import texts_of
 from vault.canonical import decode_item, encode
 from vault.model import BasicAuth, Item, ItemReference, Past, find
 from vault.moment import Instant
@@ -173,7 +173,7 @@ def secret_of(item: Item) -> str:
 
 def is_within(item: Item, other: Item) -> bool:
     """Whether everything the item says is said by the other too, folder included."""
-    mine, others = held(encode(item))[0], held(encode(other))[0]
+    mine, others = texts_of(encode(item)), texts_of(encode(other))
     return not mine - others and set(item.collections) <= set(other.collections)
 
 

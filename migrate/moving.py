@@ -17,11 +17,10 @@ from migrate.adapter import Parsed
 from migrate.folding import Folding
 from migrate.ledger import Ledger, Quarantined
 from migrate.proof import Finding, Proof, Tie
-from migrate.proving import Became, proof_of
+from migrate.proving import LOST, Became, check, proof_of
 from migrate.reading import items_of
 from migrate.source import Source
 from vault.canonical import decode_any, decode_item, many
-from vault.errors import UndeclaredLoss
 from vault.model import Item, ItemReference, kind_of
 from vault.moment import Instant
 from vault.store import Run, Store
@@ -51,9 +50,6 @@ class Outcome(msgspec.Struct):
             "values": self.ledger.values(),
             "proven": self.proof.found,
         }
-
-
-LOST = ("missing", "misplaced")  # kinds of findings that stop a move
 
 
 class _TakeBack(Exception):
@@ -100,33 +96,9 @@ def migrate(
     return outcome
 
 
-def check(proof: Proof, ledger: Ledger) -> None:
-    """Raise ``UndeclaredLoss`` where a value is missing or the ledger does not balance.
-
-    A value that stands twice is no loss: it is told, and the move goes on.
-    """
-    missing = [one for one in proof.findings if one.kind in LOST]
-    doubled = sum(one.kind == "doubled" for one in proof.findings)
-    if doubled:
-        ledger.warn(f"{doubled} values stand once more in the vault than in the export")
-    if not missing and ledger.values()["arrived"] >= 0:
-        return
-    first = missing[0] if missing else None
-    where = f": the first at {first.place or 'the frame'}, {_depth(first.path)}" if first else ""
-    raise UndeclaredLoss(
-        f"{len(missing)} values of the source could not be found again{where}",
-        hint="nothing was written; this is a defect of Keyferry, please report the format and the place named here",
-    )
-
-
 def at_line(one: Quarantined) -> str:
     """Return where in the file a record begins, as editors count; empty where that is not known."""
     return f" (line {one.line}, column {one.column})" if one.line else ""
-
-
-def _depth(path: str) -> str:
-    """Return how deep a value stands, without the keys, which may be the user's own."""
-    return f"a value {path.count('.') + path.count('[') + 1} levels deep"
 
 
 class _Mover(msgspec.Struct):

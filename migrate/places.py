@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -87,18 +87,20 @@ class Places(msgspec.Struct):
         where = [self.names.get(folder, _NOTHING) for folder in folders]
         lost = set()
         for text, n in short.items():
-            known = sum(text in names for names in where)
+            known = 0
+            for names in where:
+                known += text in names
             if not known or (known < n and not self.is_id(text)):
                 lost.add(text)
         return lost
 
-    def strays(self, folders: Sequence[str], texts: Container[str], more: Sequence[tuple[str, ...]]) -> bool:
+    def strays(self, folders: Sequence[str], texts: Set[str], more: Sequence[tuple[str, ...]]) -> bool:
         """Whether an item is in a folder of a source that its record, which says these texts, does not name."""
         for folder in folders:
             if folder not in self.spoken_of or self.paths.get(folder) == self.root:
                 continue
             names = self.names.get(folder, _NOTHING)
-            if not any(name in texts for name in names) and all(names.isdisjoint(one) for one in more):
+            if names.isdisjoint(texts) and all(names.isdisjoint(one) for one in more):
                 return True
         return False
 
@@ -144,7 +146,7 @@ def _ends(path: tuple[str, ...], end: tuple[str, ...]) -> bool:
 
 def _all(node: Any) -> list[str]:
     found: list[str] = []
-    collect(node, found, raw=True)
+    collect(node, found)
     return found
 
 

@@ -88,11 +88,18 @@ class Wanted(msgspec.Struct):
             for key, value in node.items():
                 kind = type(value)
                 if kind is str:
-                    if value and (below := get(key, every)) is None:
+                    if not value:
+                        continue
+                    below = get(key, every)
+                    if below is None:
                         count += 1
                         add(value)
-                    elif value:
-                        self.take(value, below, node)
+                    elif type(below) is Changed:
+                        count += 1
+                        self._leaf(value, below, node)
+                    elif type(below) is not Codes or value not in below.values:
+                        count += 1
+                        add(value)
                 elif kind is dict or kind is list:
                     if value:
                         self.take(value, get(key, every), node)
@@ -191,16 +198,16 @@ class _Judge(msgspec.Struct):
 
     def _compare(self, place: str, tie: Tie, row: bytes, data: Any, want: Wanted) -> list[Finding]:
         has, folders = held(row)
-        need = Counter(want.texts)
-        short, over = _unequal(need, has)
+        need = set(want.texts)
+        short, over = _unequal(want.texts, need, has)
         findings = self._lost(place, tie, data, want, has, short, folders) if short or want.somewhere else []
         if not tie.is_shared and (folders or self.inside is not None):
             findings += self._folders(place, tie, data, folders, need, want)
         if over and not tie.may_hold_more:
-            twice = _twice(row, over, need, want, is_fresh=tie.is_fresh)
+            twice = _twice(row, over, want, is_fresh=tie.is_fresh)
             findings += [Finding(place, tie.item, path, "doubled") for path in _paths(data, self.shape, twice)]
         if not findings and tie.arrived is not None:
-            findings = _since(place, tie, data, self.shape, has, folders)
+            findings = _since(place, tie, data, self.shape, Counter(has), folders)
         return findings
 
     def _lost(
@@ -209,19 +216,23 @@ class _Judge(msgspec.Struct):
         tie: Tie,
         data: Any,
         want: Wanted,
-        has: Counter[str],
+        has: list[str],
         short: dict[str, int],
         folders: tuple[str, ...],
     ) -> list[Finding]:
         """Name what neither the item nor its folders hold."""
         lost = self.places.lacking(short, folders)
         self.names_folders = self.names_folders or len(lost) < len(short)
-        names = _NOWHERE.union(*(self.places.names.get(folder, _NOWHERE) for folder in folders))
-        broken = {e for e in want.somewhere if not all(t in has or t in names for t in e)}
+        broken: frozenset[tuple[str, ...]] = frozenset()
+        if want.somewhere:
+            there = _NOWHERE.union(has, *(self.places.names.get(folder, _NOWHERE) for folder in folders))
+            broken = frozenset(e for e in want.somewhere if not there.issuperset(e))
+        if not lost and not broken:
+            return []
         return [Finding(place, tie.item, path) for path in _paths(data, self.shape, lost, broken)]
 
     def _folders(
-        self, place: str, tie: Tie, data: Any, folders: tuple[str, ...], need: Counter[str], want: Wanted
+        self, place: str, tie: Tie, data: Any, folders: tuple[str, ...], need: set[str], want: Wanted
     ) -> list[Finding]:
         """Say whether the item is in another folder than the source has it in."""
         if self.inside is not None:
@@ -232,13 +243,16 @@ class _Judge(msgspec.Struct):
         return []
 
 
-def _unequal(need: Counter[str], has: Counter[str]) -> tuple[dict[str, int], set[str]]:
-    """Return by how many each text is short, and the texts of which there are too many."""
+def _unequal(texts: list[str], need: set[str], has: list[str]) -> tuple[dict[str, int], set[str]]:
+    """Return by how many each text is short, and the texts of which there are too many; ``need`` has each once."""
+    there = set(has)
+    if len(need) == len(texts) and len(there) == len(has):
+        return dict.fromkeys(need - there, 1), set()
     short: dict[str, int] = {}
     over: set[str] = set()
-    there = has.get
-    for text, n in need.items():
-        m = there(text, 0)
+    found = Counter(has)
+    for text, n in Counter(texts).items():
+        m = found[text]
         if m < n:
             short[text] = n - m
         elif m > n:
@@ -246,9 +260,9 @@ def _unequal(need: Counter[str], has: Counter[str]) -> tuple[dict[str, int], set
     return short, over
 
 
-def _twice(row: bytes, over: set[str], need: Counter[str], want: Wanted, *, is_fresh: bool) -> set[str]:
+def _twice(row: bytes, over: set[str], want: Wanted, *, is_fresh: bool) -> set[str]:
     """Return the values that stand in the item more often than in the record."""
-    most = need + Counter(text for expected in want.somewhere for text in _places_of_its_own(expected))
+    most = Counter(want.texts) + Counter(text for expected in want.somewhere for text in _places_of_its_own(expected))
     has = (values if is_fresh else texts_of)(row)
     return {text for text in over if has[text] > most[text]}
 
@@ -268,7 +282,7 @@ def _since(
     old_history = old.get("history", [])
     now["history"] = [entry for entry in now.get("history", []) if entry in old_history]
     has, now_folders = held(encode(now))
-    gone = set(arrived - has)
+    gone = set(arrived - Counter(has))
     paths = list(_paths(data, shape, set(gone)))
     if set(folders) - set(now_folders):
         paths.append("its folder")
@@ -277,9 +291,7 @@ def _since(
     return [Finding(place, tie.item, path, "edited") for path in paths]
 
 
-def _paths(
-    data: Any, shape: Any, texts: set[str], expected: set[tuple[str, ...]] | frozenset[Any] = _NOWHERE
-) -> Iterator[str]:
+def _paths(data: Any, shape: Any, texts: set[str], expected: frozenset[Any] = _NOWHERE) -> Iterator[str]:
     """Yield where in the record the texts stand; each text once."""
     if not texts and not expected:
         return

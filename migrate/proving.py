@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from migrate.ledger import Ledger
 from migrate.listing import listed
 from migrate.places import Places
 from migrate.proof import Finding, Proof, Tie, hash_of, named_members, prove, prove_frame
@@ -15,11 +16,14 @@ from migrate.reading import reread
 from migrate.records import read_json
 from migrate.shape import leaves
 from migrate.source import Source
+from vault.errors import UndeclaredLoss
 from vault.model import Collection
 
 Advance = Callable[[int], None]
 Tied = Callable[[Sequence[str]], Mapping[str, Tie]]
 Document = Callable[[str], bytes | None]  # the bytes kept under a hash
+
+LOST = ("missing", "misplaced")  # kinds of findings that stop a move
 
 _HASH = re.compile(rb'"([A-Za-z0-9_-]{43})"')
 
@@ -58,6 +62,30 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
     proof.join(prove_frame(frame, adapter.frame, places))
     proof.join(files.unnamed(places))
     return proof
+
+
+def check(proof: Proof, ledger: Ledger) -> None:
+    """Raise ``UndeclaredLoss`` where a value is missing or the ledger does not balance.
+
+    A value that stands twice is no loss: it is told, and the move goes on.
+    """
+    missing = [one for one in proof.findings if one.kind in LOST]
+    doubled = sum(one.kind == "doubled" for one in proof.findings)
+    if doubled:
+        ledger.warn(f"{doubled} values stand once more in the vault than in the export")
+    if not missing and ledger.values()["arrived"] >= 0:
+        return
+    first = missing[0] if missing else None
+    where = f": the first at {first.place or 'the frame'}, {_depth(first.path)}" if first else ""
+    raise UndeclaredLoss(
+        f"{len(missing)} values of the source could not be found again{where}",
+        hint="nothing was written; this is a defect of Keyferry, please report the format and the place named here",
+    )
+
+
+def _depth(path: str) -> str:
+    """Return how deep a value stands, without the keys, which may be the user's own."""
+    return f"a value {path.count('.') + path.count('[') + 1} levels deep"
 
 
 class _Files(msgspec.Struct):

@@ -118,17 +118,21 @@ def count(node: Any, shape: Any, tally: list[Any], parent: Any = None, root: Any
         found = structure = 0
         for key, value in node.items():
             kind = type(value)
-            if value is None or kind is bool:
-                structure += 1
-            elif kind is str and get(key, every) is None:
-                if value:
-                    found += 1
-                else:
+            if kind is str:
+                if not value:
                     structure += 1
-            elif kind is list or kind is dict:
+                elif (below := get(key, every)) is None:
+                    found += 1
+                elif type(below) is not Codes:
+                    count(value, below, tally, node, whole)
+                elif value in below.values:
+                    structure += 1
+                else:
+                    found += 1
+            elif kind is dict or kind is list:
                 if value:
                     count(value, get(key, every), tally, node, whole)
-            elif type(below := get(key, every)) is Codes and value in below.values:
+            elif value is None or kind is bool or (type(below := get(key, every)) is Codes and value in below.values):
                 structure += 1
             else:
                 count(value, below, tally, node, whole)

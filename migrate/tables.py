@@ -14,7 +14,10 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice, tee
+from typing import Any
 
 import msgspec
 
@@ -27,6 +30,7 @@ from vault.errors import DamagedExport
 _DELIMITERS = ",;\t"
 _MAX_LINE = 16 << 20  # characters of one physical line; no product writes a longer one
 _MAX_COLUMNS = 1000
+_PAGE = 1 << 16  # characters whose lines are cut together
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")  # not splitlines(): it also cuts at U+2028 and the like
 _RESUME_FROM = 3  # cells: in a narrower table too many lines of a text look like rows
 
@@ -89,71 +93,73 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def physical_lines(text: str, name: str = "") -> Iterator[str]:
-    r"""Yield the lines of a text with their ends, which are ``\r\n``, ``\n`` or ``\r``.
+    r"""Return the lines of a text with their ends, which are ``\r\n``, ``\n`` or ``\r``.
 
     Raises ``DamagedExport`` where a line is longer than any product's.
     """
-    for start, end in _newlines(text) if "\r" not in text else (found.span() for found in _LINE.finditer(text)):
-        if end - start > _MAX_LINE:
+    return chain.from_iterable(_pages(text, name))
+
+
+def _pages(text: str, name: str) -> Iterator[list[str]]:
+    """Yield the lines of a text, as many at a time as make a page."""
+    start = 0
+    while start < len(text):
+        # A carriage return at the edge may be half of a line's end.
+        end = max(text.rfind("\n", start, start + _PAGE), text.rfind("\r", start, start + _PAGE - 1)) + 1
+        lines = _cut(text[start:end]) if end else [next(_LINE.finditer(text, start))[0]]
+        longest = max(map(len, lines))
+        if longest > _MAX_LINE:
             raise DamagedExport(
                 f"{name} has a line of more than {_MAX_LINE >> 20} million characters",
                 hint="no product writes such a table; export again",
             )
-        yield text[start:end]
+        yield lines
+        start = end or start + longest
 
 
-def _newlines(text: str) -> Iterator[tuple[int, int]]:
-    start, find = 0, text.find
-    while end := find("\n", start) + 1:
-        yield start, end
-        start = end
-    if start < len(text):
-        yield start, len(text)
-
-
-class _Feed:
-    """Physical lines for ``csv.reader``: what it used for a row is known, and can be given back."""
-
-    __slots__ = ("_back", "_lines", "used")
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines, self._back = lines, list[str]()
-        self.used: list[str] = []
-
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> str:
-        line = self._back.pop() if self._back else next(self._lines)
-        self.used.append(line)
-        return line
-
-    def give_back(self, start: int) -> None:
-        """Take the used lines from ``start`` on as not yet read."""
-        self._back.extend(reversed(self.used[start:]))
-        del self.used[start:]
+def _cut(page: str) -> list[str]:
+    """Return the lines of a text that ends with one."""
+    return _LINE.findall(page) if "\r" in page else [f"{line}\n" for line in page[:-1].split("\n")]
 
 
 def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
     csv.field_size_limit(sys.maxsize)
-    feed = _Feed(physical_lines(text, name))
-    reader = csv.reader(feed, delimiter=delimiter, strict=True)
-    number, width = 1, 0
+    fresh, again = physical_lines(text, name), deque[str]()
+    told, reader = _reader(fresh, again, delimiter)
+    number, width, read = 1, 0, 0
     while True:
-        feed.used = used = list[str]()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            used = list(islice(told, reader.line_num - read))
             start = _resume(used, delimiter, width)
+            read = reader.line_num
             if start:
-                feed.give_back(start)
+                again.extendleft(reversed(used[start:]))
+                told, reader = _reader(fresh, again, delimiter)
+                read = 0
+                del used[start:]
             yield Line(number, [], "".join(used), _reason(error, number, is_end=not start))
+            number += len(used)
         else:
+            many = reader.line_num - read
+            read += many
             width = width or (len(cells) if any(cells) else 0)
-            yield Line(number, cells, used[0] if len(used) == 1 else "".join(used))
-        number += len(used)
+            yield Line(number, cells, next(told) if many == 1 else "".join(islice(told, many)))
+            number += many
+
+
+def _reader(fresh: Iterator[str], again: deque[str], delimiter: str) -> tuple[Iterator[str], Any]:
+    """Return the lines a second time, to know those of each row, and a reader of rows; ``again`` comes first."""
+    lines, told = tee(chain(_taken(again), fresh) if again else fresh)
+    return told, csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+def _taken(lines: deque[str]) -> Iterator[str]:
+    while lines:
+        yield lines.popleft()
 
 
 def _reason(error: csv.Error, number: int, *, is_end: bool) -> str:
@@ -226,14 +232,8 @@ class Rows(msgspec.Struct):
         if not line.error and (not any(cells) or self._repeats_header(cells)):
             return None
         self.number += 1
-        if line.error or (len(cells) > width and any(cells[width:])):
-            self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
+        if len(cells) != width and not self._fits(line, width):
             return None
-        if len(cells) < width:
-            if len(cells) < self.least:
-                self._set_aside(line, f"{len(cells)} cells where the header has {width}")
-                return None
-            self.short.append(line.number)
         data = dict(zip(header, cells, strict=False))
         if reason := self.check(data):
             self._set_aside(line, reason)
@@ -243,6 +243,16 @@ class Rows(msgspec.Struct):
     def _repeats_header(self, cells: list[str]) -> bool:
         header = self.table.header
         return cells[-1].strip() == header[-1] and [cell.strip().strip("\ufeff\u200b") for cell in cells] == header
+
+    def _fits(self, line: Line, width: int) -> bool:
+        """Whether a row of another width than the header's may be taken; one that may not is set aside here."""
+        cells = line.cells
+        if line.error or any(cells[width:]) or len(cells) < self.least:
+            self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
+            return False
+        if len(cells) < width:
+            self.short.append(line.number)
+        return True
 
     def _is_complete(self, line: Line, header: list[str]) -> bool:
         """Whether the last row may be taken; one that can only be cut off is set aside here."""

@@ -39,6 +39,12 @@ def test_lone_surrogates_do_not_hide_a_product() -> None:
     assert opened(data).format == "bitwarden_json"
 
 
+def test_what_begins_a_list_is_an_address() -> None:
+    """A first line without one is no reason to load every format there is."""
+    begins = [text for one in catalog.adapters() for text in one.signature.text_start]
+    assert begins and all(":/" in text for text in begins)
+
+
 def test_an_empty_vault_is_recognised() -> None:
     assert opened({"encrypted": False, "folders": [], "items": []}).format == "bitwarden_json"
 

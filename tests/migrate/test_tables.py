@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tracemalloc
 
 import pytest
@@ -194,6 +195,19 @@ def test_an_endless_header_is_refused() -> None:
 def test_lines_end_only_where_a_line_ends() -> None:
     assert list(physical_lines("a\u2028b\x0bc\x85d\n")) == ["a\u2028b\x0bc\x85d\n"]
     assert list(physical_lines("a\r\nb\rc\nd")) == ["a\r\n", "b\r", "c\n", "d"]
+
+
+@given(st.lists(st.sampled_from(["a", "\n", "\r", "\r\n", "\u2028", "x" * 5]), max_size=30), st.integers(2, 9))
+def test_where_a_page_of_lines_ends_changes_none_of_them(parts: list[str], page: int) -> None:
+    text = "".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("migrate.tables._PAGE", page)
+        assert list(physical_lines(text)) == re.findall(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+", text)
+
+
+def test_rows_that_are_broken_one_after_the_other_cost_no_depth() -> None:
+    found, aside, _ = rows("a,b,c\n" + '1,"x" y,3\n4,5,6\n' * 20_000)
+    assert len(found) == len(aside) == 20_000
 
 
 def test_a_dropped_column_is_counted_and_left_out() -> None:
