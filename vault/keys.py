@@ -6,34 +6,61 @@
 from __future__ import annotations
 
 from vault.anchor import accept_older, is_older
+from vault.identity import (
+    check_statement,
+    kits,
+    members,
+    own_chain,
+    own_device,
+    own_roots,
+    sign_statement,
+    write_membership,
+)
 from vault.keycare import Destroyed, destroy, move_key, rotate_key, unlock
 from vault.keyholders import Holder, choose_holder, holder_of
 from vault.kitcare import check_kit, is_synced, kit_reminder, print_kit, renew_kit, save_kit
 from vault.making import init_vault
+from vault.membership import enrol, head_of, is_prefix, read_chain, revoke, vault_id_of
 from vault.opening import Opened, open_keys, open_vault
 from vault.settings import default_home, has_vault
+from vault.statement import Signed
 
 __all__ = [
     "Destroyed",
     "Holder",
     "Opened",
+    "Signed",
     "accept_older",
     "check_kit",
+    "check_statement",
     "choose_holder",
     "default_home",
     "destroy",
+    "enrol",
     "has_vault",
+    "head_of",
     "holder_of",
     "init_vault",
     "is_older",
+    "is_prefix",
     "is_synced",
     "kit_reminder",
+    "kits",
+    "members",
     "move_key",
     "open_keys",
     "open_vault",
+    "own_chain",
+    "own_device",
+    "own_roots",
     "print_kit",
+    "read_chain",
     "renew_kit",
+    "revoke",
     "rotate_key",
     "save_kit",
+    "sign_statement",
     "unlock",
+    "vault_id_of",
+    "write_membership",
 ]

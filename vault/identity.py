@@ -1,0 +1,73 @@
+"""Who this device is and whom this vault trusts, as its open file tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vault import crypto, device, membership, statement
+from vault.device import Device
+from vault.errors import DamagedVault, ForgedSignature
+from vault.kitcare import chain_of
+from vault.statement import Signed
+from vault.store import Store
+
+
+class KitFact(NamedTuple):
+    """A kit that ever belonged to this vault: its age recipient, and when it was replaced."""
+
+    recipient: str
+    until: str
+
+
+def own_device(store: Store) -> Device:
+    """Return the private keys of this device; raises ``DamagedVault``."""
+    return device.from_text(store.meta("device") or "")
+
+
+def own_chain(store: Store) -> tuple[bytes, ...]:
+    """Return the membership chain; raises ``DamagedVault``."""
+    return tuple(chain_of(store))
+
+
+def own_roots(store: Store) -> tuple[bytes, ...]:
+    """Return every root key the chain ever had, the newest last: old sets are signed under old roots."""
+    return tuple(root.public for root in membership.read_chain(own_chain(store)).roots)
+
+
+def members(store: Store) -> tuple[membership.Member, ...]:
+    """Return the devices that may sign now, oldest first."""
+    return membership.read_chain(own_chain(store)).members
+
+
+def kits(store: Store) -> tuple[KitFact, ...]:
+    """Return the present kit, its ``until`` empty, then those it replaced; none if the vault has no kit."""
+    recipient = store.meta("kit_recipient")
+    old = json.loads(store.meta("old_kits") or "[]")
+    present = [KitFact(recipient, "")] if recipient else []
+    return (*present, *(KitFact(one["recipient"], one["until"]) for one in old))
+
+
+def sign_statement(store: Store, purpose: bytes, body: bytes) -> bytes:
+    """Return this device's statement about the bytes."""
+    return statement.sign(own_device(store), own_chain(store), purpose, body)
+
+
+def check_statement(data: bytes, purpose: bytes, body: bytes, roots: Sequence[bytes] | None) -> Signed:
+    """Return who signed the bytes; ``roots`` None trusts the root the statement itself brings, which proves nothing.
+
+    Raises ``ForgedSignature``.
+    """
+    if roots is None:
+        try:
+            roots = (membership.read_chain(statement.chain_in(data)).root,)
+        except DamagedVault:
+            raise ForgedSignature("its list of devices is damaged or forged") from None
+    return statement.check(data, purpose, body, roots)
+
+
+def write_membership(store: Store, chain: Sequence[bytes]) -> None:
+    """Keep a longer chain and its newest root; call it inside a transaction."""
+    store.set_meta("root", crypto.to_text(membership.read_chain(chain).root))
+    store.set_meta("membership", json.dumps([crypto.to_text(entry) for entry in chain]))
