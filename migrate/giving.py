@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any
 
 import msgspec
-from msgspec.structs import astuple, fields
+from msgspec.structs import fields
 
 from vault.canonical import encode
 from vault.model import Collection, Field, Item, Part, Totp, concealed, paths_of
@@ -33,11 +35,11 @@ class Offer:
 
     __slots__ = ("_left", "part")
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, silent: tuple[str, ...] = ()) -> None:
+        """Offer all members but the ``silent`` ones, which say nothing a person would miss."""
         self.part = part
-        names, defaults = _defaults(type(part))
-        values = zip(names, defaults, astuple(part), strict=True)
-        self._left = {name for name, default, value in values if value is not default and value != default}
+        names, defaults, values_of = _members(type(part), silent)
+        self._left = set(compress(names, map(ne, values_of(part), defaults)))
 
     def take(self, name: str) -> Any:
         """Return a member and mark it as held by the target."""
@@ -46,13 +48,13 @@ class Offer:
 
     def text(self, name: str) -> str:
         """Return a member's clear text ("" where absent) and mark it, if it is a field without other members."""
-        value = getattr(self.part, name)
         self._left.discard(name)
+        value = getattr(self.part, name)
         if value is None:
             return ""
-        if hasattr(value, "text"):
-            return str(value.text)
-        return value.reveal() if hasattr(value, "reveal") else str(value)
+        if type(value) is Field:
+            return value.text
+        return value.reveal() if type(value) is Secret else str(value)
 
     def skip(self, *names: str) -> None:
         """Mark members that say nothing a person would miss."""
@@ -65,11 +67,14 @@ class Offer:
 
 
 @cache
-def _defaults(kind: type) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """Return the names of a type's members and what each is where nobody said anything."""
-    members = fields(kind)
+def _members(
+    kind: type, silent: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[Any, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return the names of a type's members, what each is where nobody said anything, and what takes their values."""
+    members = [f for f in fields(kind) if f.name not in silent]
     names = tuple(f.name for f in members)
-    return names, tuple(_made(f) if f.default is msgspec.NODEFAULT else f.default for f in members)
+    defaults = tuple(_made(f) if f.default is msgspec.NODEFAULT else f.default for f in members)
+    return names, defaults, attrgetter(*names) if len(names) > 1 else lambda part: (getattr(part, names[0]),)
 
 
 def _made(f: Any) -> Any:

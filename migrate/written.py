@@ -181,17 +181,16 @@ def _json_texts(data: bytes) -> list[str] | None:
 
 
 def _collect(node: Any, found: list[str]) -> None:
-    kind = type(node)
-    if kind is str:
-        found.append(node)
-    elif kind is dict:
-        for value in node.values():
-            if type(value) is str:
-                found.append(value)
-            elif value is not None:
-                _collect(value, found)
-    elif kind is list:
-        for value in node:
-            _collect(value, found)
-    else:
-        found.append(str(node))
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind is dict or kind is list:
+            for value in node.values() if kind is dict else node:
+                kind = type(value)
+                if kind is str:
+                    found.append(value)
+                elif value is not None:
+                    waiting.append(value)
+        else:
+            found.append(str(node))

@@ -163,16 +163,9 @@ def extra_fields(item: Item) -> tuple[Field, ...]:
     return tuple(_extras(item, "")) if _holds_extra(item) else ()
 
 
-def _holds_extra(part: Part) -> bool:
-    if part.extra:
-        return True
-    for member in _members_with_parts(type(part)):
-        value = getattr(part, member)
-        if value:
-            for one in value if type(value) is tuple else (value,):
-                if isinstance(one, Part) and _holds_extra(one):
-                    return True
-    return False
+def _holds_extra(item: Item) -> bool:
+    """Whether anything may be kept raw in the item; its JSON tells that sooner than a look into every part."""
+    return b'"extra":' in canonical.encode(item)
 
 
 def _extras(part: Part, path: str) -> Iterator[Field]:

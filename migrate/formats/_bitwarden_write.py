@@ -61,12 +61,25 @@ def render(out: Outgoing, file: BinaryIO) -> None:
     top: dict[str, Any] = {"encrypted": False, "collections" if of_organization else "folders": folders}
     _give_back(top, out.extras.get(out.format, {}))
     file.write(msgspec.json.format(encode(top), indent=2)[:-2] + b',\n  "items": [')
-    separator = b"\n    "
-    for item in items:
-        one = _Writer(out, item).item_in(ids, of_organization)
-        file.write(separator + msgspec.json.format(encode(one), indent=2).replace(b"\n", b"\n    "))
-        separator = b",\n    "
+    end = b"\n"
+    for page in _pages(items):
+        made = [encode(_Writer(out, item).item_in(ids, of_organization)) for item in page]
+        file.write(end + b"    " + _indented(made))
+        end = b",\n"
     file.write(b"\n  ]\n}\n" if items else b"]\n}\n")
+
+
+_PAGE = 500  # items that are indented together
+
+
+def _pages(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:
+    return (items[at : at + _PAGE] for at in range(0, len(items), _PAGE))
+
+
+def _indented(made: list[bytes]) -> bytes:
+    """Return objects as they stand in a list that is the member of an object."""
+    whole = msgspec.json.format(b"[[%b]]" % b",".join(made), indent=2)
+    return whole[len(b"[\n  [\n    ") : -len(b"\n  ]\n]")]
 
 
 def as_uuid(own_id: str) -> str:
@@ -154,8 +167,11 @@ class _Writer:
 
     def __init__(self, out: Outgoing, item: Item) -> None:
         self.out, self.item, self.own = out, item, out.own(item)
-        self.offer = Offer(item)
-        self.offer.skip(*_SILENT, *(f"{state}_at" for state in ("trashed", "archived") if getattr(item, state)))
+        self.offer = Offer(item, _SILENT)
+        if item.trashed:
+            self.offer.skip("trashed_at")
+        if item.archived:
+            self.offer.skip("archived_at")
         self.left: list[Any] = list(item.credentials)
         self.spare: list[Field] = []  # what has no place of its own
 
@@ -252,14 +268,15 @@ class _Writer:
             return {key: None for key, _ in members.values()}
         offer = Offer(credential)
         made = {key: offer.text(ours) or None for ours, (key, _) in members.items()}
-        self.move(offer, _title(credential))
+        self.move(offer)
         return made
 
-    def move(self, offer: Offer, title: str) -> None:
+    def move(self, offer: Offer, title: str | None = None) -> None:
         """Make custom fields of what is left of a part; what has no text is lost."""
         if not self.own:
             offer.skip("extra")  # written by ``fields``, wherever it stood
         if offer.left:
+            title = _title(offer.part) if title is None else title
             self.spare += as_fields(offer, title)
             self.out.settle(self.item, title, offer)
 
@@ -323,7 +340,7 @@ class _Writer:
             "publicKey": offer.text("public_key"),
             "keyFingerprint": offer.text("fingerprint"),
         }
-        self.move(offer, _title(key))
+        self.move(offer)
         return made
 
     def login(self) -> dict[str, Any]:
@@ -337,7 +354,7 @@ class _Writer:
         if auth["password"] is None and (generated := self.pop(model.GeneratedPassword)) is not None:
             offer = Offer(generated)
             auth["password"] = offer.text("password") or None
-            self.move(offer, _title(generated))
+            self.move(offer)
         passkeys = []
         while (passkey := self.pop(model.Passkey)) is not None:
             passkeys.append(self.passkey(passkey))
@@ -364,7 +381,7 @@ class _Writer:
                 del self.left[at]
                 offer = Offer(credential)
                 offer.skip(*_OF_CODE)
-                self.move(offer, _title(credential))
+                self.move(offer)
                 return text
         return None
 
@@ -404,7 +421,7 @@ class _Writer:
         else:
             usual = _PASSKEY | {"rpName": passkey.rp_id, "creationDate": self.item.creation_at}
             made |= {key: value for key, value in usual.items() if made[key] is None}
-        self.move(offer, _title(passkey))
+        self.move(offer)
         return made
 
     def notes(self) -> str:
@@ -413,7 +430,7 @@ class _Writer:
         while (note := self.pop(model.Note)) is not None:
             offer = Offer(note)
             found.append(offer.text("content"))
-            self.move(offer, _title(note))
+            self.move(offer)
         return "\n\n".join(found)
 
     def fields(self, kind: int | None) -> list[dict[str, Any]]:
@@ -430,13 +447,14 @@ class _Writer:
             else:
                 self.credential(credential)
         self.beside(kind)
-        self.out.moved.update(one.label or "" for one in self.spare)
+        if self.spare:
+            self.out.moved.update(one.label or "" for one in self.spare)
         unknown = () if self.own else extra_fields(self.item)
         return made + [self.field(one) for one in (*self.spare, *unknown)]
 
     def credential(self, credential: Any) -> None:
         """Make custom fields of a credential that Bitwarden has no type for, or not here; a file or a link is lost."""
-        offer, title = Offer(credential), _title(credential)
+        offer = Offer(credential)
         if isinstance(credential, Totp):
             offer.skip(*_OF_CODE, "label")
             self.spare.append(code_field(credential, "one-time code"))
@@ -446,7 +464,7 @@ class _Writer:
         elif isinstance(credential, model.ItemReference):
             self.out.lose(self.item, "link to another item")
             return
-        self.move(offer, title)
+        self.move(offer)
 
     def beside(self, kind: int | None) -> None:
         """Make custom fields of what is left of the item itself; its icon is lost."""
