@@ -26,7 +26,7 @@ INTERRUPTED = 130
 READER_GONE = 141  # as a program that SIGPIPE ended
 
 _MOVES, _ITEMS, _CHANGES = "migrate.commands", "vault.commands.items", "vault.commands.changes"
-_KEYS, _STATE = "vault.commands.keys", "vault.commands.state"
+_KEYS, _STATE, _COPIES = "vault.commands.keys", "vault.commands.state", "backup.commands"
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Move": {
@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Keep safe": {
         "init": (f"{_KEYS}:init", "Make a new vault."),
+        "backup": (f"{_COPIES}.places:backup", "Make, list, check and prune sealed copies of the vault."),
         "kit": (f"{_KEYS}:kit", "Save, print, check or renew the recovery kit."),
         "unlock": (f"{_KEYS}:unlock", "Put the vault's key back with the recovery kit."),
         "key": (f"{_KEYS}:key", "Move the vault's key elsewhere, or make a new one."),

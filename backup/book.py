@@ -14,7 +14,7 @@ import msgspec
 
 from backup.payload import Link, Recipient
 from backup.retention import ClockWatch
-from backup.schedule import Schedule
+from backup.schedule import Schedule, schedule_of
 from vault.errors import DamagedVault
 from vault.moment import Instant
 from vault.store import Store
@@ -91,6 +91,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sets: tuple[Made, ...] = ()
     targets: tuple[Target, ...] = ()
     schedule: Schedule = Schedule()
+    served_at: Instant = ""  # when the schedule last had what it asked for
     recipients: tuple[Recipient, ...] = ()
     clock: ClockWatch = ClockWatch()
     drill: Drill | None = None
@@ -119,7 +120,8 @@ def load(store: Store, home: Path) -> Book:
     """
     text = store.meta(_META)
     if text is None:
-        return Book(tag=secrets.token_hex(4), targets=(Target(id=LOCAL, path=str(home / "backups")),))
+        local = Target(id=LOCAL, path=str(home / "backups"))
+        return Book(tag=secrets.token_hex(4), targets=(local,), schedule=schedule_of("daily"))
     try:
         return msgspec.json.decode(text.encode(), type=Book)
     except msgspec.DecodeError:
@@ -140,6 +142,13 @@ def with_target(book: Book, target: Target) -> Book:
         return msgspec.structs.replace(book, targets=(*book.targets, target))
     found = tuple(target if one.id == target.id else one for one in book.targets)
     return msgspec.structs.replace(book, targets=found)
+
+
+def without_target(book: Book, target_id: str) -> Book:
+    """Return the book without the target; sets that no other target holds are forgotten."""
+    left = tuple(one for one in book.targets if one.id != target_id)
+    held = {copy.set for one in left for copy in one.copies} | {book.newest}
+    return msgspec.structs.replace(book, targets=left, sets=tuple(made for made in book.sets if made.id in held))
 
 
 def with_set(book: Book, made: Made) -> Book:

@@ -18,6 +18,7 @@ from vault.identity import (
 )
 from vault.keycare import Destroyed, destroy, move_key, rotate_key, unlock
 from vault.keyholders import Holder, choose_holder, holder_of
+from vault.kit import root_text
 from vault.kitcare import check_kit, is_synced, kit_reminder, print_kit, renew_kit, save_kit
 from vault.making import init_vault
 from vault.membership import enrol, head_of, is_prefix, read_chain, revoke, vault_id_of
@@ -57,6 +58,7 @@ __all__ = [
     "read_chain",
     "renew_kit",
     "revoke",
+    "root_text",
     "rotate_key",
     "save_kit",
     "sign_statement",

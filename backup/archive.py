@@ -1,0 +1,117 @@
+"""The door of this room: make a copy before something is changed, and say how the backups are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import tzinfo
+from pathlib import Path
+
+import msgspec
+
+from backup import book as books
+from backup import mounts, schedule, targets
+from backup.book import Alarm, Drill, Made
+from backup.making import Outcome, create
+from vault import moment
+from vault.errors import KeyferryError
+from vault.moment import Instant
+from vault.store import Store
+
+__all__ = ["Facts", "Outcome", "before_change", "create", "create_if_due", "facts", "target_folders"]
+
+PROOF_LASTS = 14  # days after which a restore must have been proven again
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """How the backups of a vault are; ``troubles`` are sentences, the worst first."""
+
+    last: Made | None
+    proven: Drill | None
+    schedule: str
+    targets: tuple[str, ...]
+    alarms: tuple[Alarm, ...]
+    troubles: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def before_change(
+    store: Store,
+    home: Path,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+    clock: Callable[[], Instant] = moment.now,
+) -> Outcome | None:
+    """Make a set of the vault as it is, unless the newest one holds everything; None for a vault without items.
+
+    Raises as ``create``.
+    """
+    if not store.count():
+        return None
+    return create(store, home, if_changed=True, advance=advance, clock=clock)
+
+
+def create_if_due(
+    store: Store, home: Path, *, clock: Callable[[], Instant] = moment.now, zone: tzinfo | None = None
+) -> Outcome | None:
+    """Make a set if the schedule asks for one now and it would hold anything new; None if nothing is due.
+
+    Raises as ``create``.
+    """
+    book = books.load(store, home)
+    now = moment.to_datetime(clock())
+    served = moment.to_datetime(book.served_at) if book.served_at else None
+    if not schedule.due(book.schedule, served, now, zone or schedule.LocalZone()).is_due:
+        return None
+    done = create(store, home, if_changed=True, clock=clock)
+    books.change(store, home, lambda book: msgspec.structs.replace(book, served_at=clock()))
+    return done
+
+
+def target_folders(store: Store, home: Path) -> tuple[Path, ...]:
+    """Return the folders of all targets, whether they are here or not."""
+    return tuple(Path(target.path) for target in books.load(store, home).targets)
+
+
+def facts(store: Store, home: Path, now: Instant) -> Facts:
+    """Look at every target and return how the backups are; reads no set."""
+    book = books.load(store, home)
+    troubles, notes = [], []
+    for target in book.targets:
+        try:
+            folder = targets.locate(target)
+        except KeyferryError as error:
+            troubles.append(error.message)
+            continue
+        if target.trouble:
+            troubles.append(target.trouble)
+        gone = [copy.set for copy in target.copies if not copy.trouble and _is_gone(book, folder, copy)]
+        if gone:
+            troubles.append(f"{len(gone)} of the backups in {folder} are gone, and were not pruned")
+    alarms = tuple(alarm for alarm in book.alarms if not alarm.ended)
+    troubles += [alarm.text for alarm in alarms]
+    if book.targets and all(_is_beside(home, Path(target.path)) for target in book.targets):
+        notes.append("all backups are on the disk of the vault: keyferry backup target add DIR names another place")
+    last = book.made(book.newest)
+    if last is None:
+        notes.append("there is no backup yet: keyferry backup create")
+    return Facts(
+        last=last,
+        proven=book.proven,
+        schedule=schedule.described(book.schedule),
+        targets=tuple(target.path for target in book.targets),
+        alarms=alarms,
+        troubles=tuple(dict.fromkeys(troubles)),
+        notes=tuple(notes),
+    )
+
+
+def _is_gone(book: books.Book, folder: Path, copy: books.Copy) -> bool:
+    made = book.made(copy.set)
+    return made is not None and not (folder / made.name).exists()
+
+
+def _is_beside(home: Path, path: Path) -> bool:
+    try:
+        return mounts.same_disk(home, path)
+    except (OSError, LookupError):
+        return False

@@ -1,0 +1,1 @@
+"""What is typed: backup, restore, agent."""
