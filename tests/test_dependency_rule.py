@@ -17,7 +17,8 @@ ROOMS = ("vault", "migrate", "backup")
 GROUND = frozenset(f"vault.{name}" for name in ("secret", "errors", "moment", "model", "canonical", "views"))
 DOORS = frozenset(
     {
-        *("vault.store", "vault.keys", "vault.screen", "vault.otp", "vault.views", "vault.files", "vault.cxf"),
+        *("vault.store", "vault.keys", "vault.screen", "vault.asking", "vault.otp", "vault.views"),
+        *("vault.files", "vault.cxf"),
         *("migrate.catalog", "backup.archive"),
     }
 )

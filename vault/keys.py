@@ -18,10 +18,22 @@ from vault.identity import (
 )
 from vault.keycare import Destroyed, destroy, move_key, rotate_key, unlock
 from vault.keyholders import Holder, choose_holder, holder_of
-from vault.kit import root_text
-from vault.kitcare import check_kit, is_synced, kit_reminder, print_kit, renew_kit, save_kit
+from vault.kit import Kit, root_public, root_text
+from vault.kitcare import check_kit, ended_kits, is_synced, kit_reminder, print_kit, renew_kit, save_kit
+from vault.kitfile import read_kit
 from vault.making import init_vault
-from vault.membership import enrol, head_of, is_prefix, read_chain, revoke, vault_id_of
+from vault.membership import (
+    Member,
+    Membership,
+    Root,
+    enrol,
+    head_of,
+    is_prefix,
+    read_chain,
+    revoke,
+    vault_id_of,
+    verify_membership,
+)
 from vault.opening import Opened, open_keys, open_vault
 from vault.settings import default_home, has_vault
 from vault.statement import Signed
@@ -29,7 +41,11 @@ from vault.statement import Signed
 __all__ = [
     "Destroyed",
     "Holder",
+    "Kit",
+    "Member",
+    "Membership",
     "Opened",
+    "Root",
     "Signed",
     "accept_older",
     "check_kit",
@@ -37,6 +53,7 @@ __all__ = [
     "choose_holder",
     "default_home",
     "destroy",
+    "ended_kits",
     "enrol",
     "has_vault",
     "head_of",
@@ -56,13 +73,16 @@ __all__ = [
     "own_roots",
     "print_kit",
     "read_chain",
+    "read_kit",
     "renew_kit",
     "revoke",
+    "root_public",
     "root_text",
     "rotate_key",
     "save_kit",
     "sign_statement",
     "unlock",
     "vault_id_of",
+    "verify_membership",
     "write_membership",
 ]

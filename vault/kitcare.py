@@ -6,30 +6,55 @@ The seed waits inside the vault until a check has shown that it is readable else
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from vault import crypto, kit, membership
 from vault.device import from_text
 from vault.errors import CannotRead, DamagedVault, UnsafeKit, UsageError, WrongKit
-from vault.files import read_file, write_private
+from vault.files import check_target, read_file, write_private
+from vault.kitfile import seal_page
 from vault.moment import Instant, now
 from vault.opening import Opened, write_recovery
 from vault.settings import RECOVERY
 from vault.store import Store
 
+TARGET_MARK = ".keyferry-target"  # the file that makes a folder a backup target
 _SYNCED = re.compile(
     r"(dropbox|nextcloud|owncloud|onedrive|icloud|mobile documents|com~apple~clouddocs|google ?drive|my drive"
     r"|syncthing|sync|pcloud|megasync|box sync|seafile|proton ?drive|yandex\.disk)([ (_-].*|drive)?"
 )
 
 
-def check_kit_place(home: Path, path: Path) -> None:
-    """Check that a kit may be written there; raises ``UnsafeKit`` inside the vault's own folder."""
-    if path.expanduser().resolve().is_relative_to(home.resolve()):
+class EndedKit(NamedTuple):
+    """A kit that another one has replaced; ``kept`` unless it was never handed out, so that nobody can have it."""
+
+    recipient: str
+    key_id: str
+    until: Instant
+    kept: bool
+
+
+def check_kit_place(home: Path, path: Path, forbidden: Sequence[Path] = ()) -> None:
+    """Check that a kit may be written there; raises ``UnsafeKit`` inside the vault's folder or a backup target.
+
+    Targets are the ``forbidden`` folders and whatever bears a target's mark, as the drive does in another place: who
+    takes it would have the backups and their key.
+    """
+    if _is_inside(path, home):
         raise UnsafeKit(
             "the kit does not belong into the vault's own folder", hint="save it on another disk, or print it"
         )
+    marked = [parent for parent in _real(path).parents if os.path.lexists(parent / TARGET_MARK)]
+    for folder in (*forbidden, *marked):
+        if _is_inside(path, folder):
+            raise UnsafeKit(
+                f"the kit does not belong beside the backups it opens, in {folder}",
+                hint="save it on another disk, or print it",
+            )
 
 
 def kit_reminder(store: Store) -> str:
@@ -45,7 +70,7 @@ def kit_reminder(store: Store) -> str:
 
 def is_synced(path: Path) -> bool:
     """Tell whether the path looks like a folder that a cloud service copies."""
-    return any(_SYNCED.fullmatch(part.lower()) for part in path.expanduser().resolve().parts)
+    return any(_SYNCED.fullmatch(part.lower()) for part in _real(path).parts)
 
 
 def waiting_kit(store: Store) -> kit.Kit:
@@ -62,11 +87,18 @@ def waiting_kit(store: Store) -> kit.Kit:
     raise UsageError("this vault was made without a kit", hint="keyferry kit new makes one")
 
 
-def save_kit(opened: Opened, path: Path) -> kit.Kit:
-    """Write the waiting kit to a new file (0600). Raises ``UnsafeKit``, ``TargetExists``, ``UnsafeTarget``."""
-    check_kit_place(opened.home, path)
+def save_kit(
+    opened: Opened, path: Path, *, forbidden: Sequence[Path] = (), passphrase: Callable[[], str] | None = None
+) -> kit.Kit:
+    """Write the waiting kit to a new file (0600), sealed under the passphrase if that is given.
+
+    Everything is checked before ``passphrase`` is asked. Raises ``UnsafeKit`` as ``check_kit_place``, ``TargetExists``,
+    ``UnsafeTarget``, ``UsageError`` if no kit waits.
+    """
+    check_kit_place(opened.home, path, forbidden)
     found = waiting_kit(opened.store)
-    hand_out(opened.store, found, path)
+    check_target(path, replace=False)
+    hand_out(opened.store, found, path, passphrase() if passphrase else None)
     return found
 
 
@@ -77,10 +109,9 @@ def print_kit(opened: Opened) -> str:
     return kit_text(opened.store, found)
 
 
-def check_kit(opened: Opened, text: str, at: Instant) -> kit.Kit:
+def check_kit(opened: Opened, given: kit.Kit, at: Instant) -> None:
     """Check that the kit opens this vault, then erase it from the vault. Raises ``WrongKit``, ``DamagedVault``."""
     store = opened.store
-    given = kit.parse(text)
     if given.recipient != store.meta("kit_recipient"):
         raise _another(store, given)
     if not _opens(opened, given):
@@ -91,24 +122,36 @@ def check_kit(opened: Opened, text: str, at: Instant) -> kit.Kit:
     with store.transaction():
         store.set_meta("kit", None)
         store.set_meta("kit_checked_at", at)
-    return given
 
 
-def renew_kit(opened: Opened, at: Instant) -> kit.Kit:
+def renew_kit(opened: Opened, at: Instant, *, old_kit: kit.Kit | None = None) -> kit.Kit:
     """Make a new kit that waits in the vault, and end the old one: it no longer opens what is made from now on.
 
-    The new root signs its entry in the membership chain, and so does this device.
+    The new root signs its entry in the membership chain, this device does, and the old root if its kit is given or
+    still waits in the vault: then no other device need wonder. Raises ``WrongKit`` if ``old_kit`` is another.
     """
     store = opened.store
+    if old_kit is not None and old_kit.recipient != store.meta("kit_recipient"):
+        raise _another(store, old_kit)
+    waiting = store.meta("kit")
+    if old_kit is None and waiting:
+        old_kit = kit.Kit(crypto.from_text(waiting))
     fresh = kit.new_kit()
     chain = chain_of(store)
     own = from_text(store.meta("device") or "")
-    chain.append(membership.new_root(chain, fresh.root, own, now=at))
+    chain.append(membership.new_root(chain, fresh.root, own, now=at, old=old_kit.root if old_kit else None))
     with store.transaction():
         old = store.meta("kit_recipient")
         if old:
             ended = json.loads(store.meta("old_kits") or "[]")
-            entry = {"recipient": old, "key_id": kit.key_id(old), "root": store.meta("root"), "until": at}
+            kept = bool(store.meta("kit_handed_at") or store.meta("kit_checked_at"))
+            entry = {
+                "recipient": old,
+                "key_id": kit.key_id(old),
+                "root": store.meta("root"),
+                "until": at,
+                "kept": kept,
+            }
             store.set_meta("old_kits", json.dumps([*ended, entry]))
         store_kit(store, fresh, chain)
         store.set_meta("kit_made_at", at)
@@ -116,6 +159,14 @@ def renew_kit(opened: Opened, at: Instant) -> kit.Kit:
     write_recovery(opened)
     store.set_meta("recovery_due", None)
     return fresh
+
+
+def ended_kits(store: Store) -> tuple[EndedKit, ...]:
+    """Return the kits that were replaced, the latest first; each still opens the backups made while it was in force."""
+    told = json.loads(store.meta("old_kits") or "[]")
+    return tuple(
+        EndedKit(one["recipient"], one["key_id"], one["until"], one.get("kept", True)) for one in reversed(told)
+    )
 
 
 def _opens(opened: Opened, given: kit.Kit) -> bool:
@@ -127,10 +178,10 @@ def _opens(opened: Opened, given: kit.Kit) -> bool:
 
 
 def _another(store: Store, given: kit.Kit) -> WrongKit:
-    for old in json.loads(store.meta("old_kits") or "[]"):
-        if old["recipient"] == given.recipient:
+    for old in ended_kits(store):
+        if old.recipient == given.recipient:
             return WrongKit(
-                f"this kit was replaced on {old['until'][:10]}", hint="use the newer one; keep this for older backups"
+                f"this kit was replaced on {old.until[:10]}", hint="use the newer one; keep this for older backups"
             )
     wanted = store.meta("kit_recipient")
     hint = f"this vault's kit has the key id {kit.key_id(wanted)}" if wanted else "this vault has no kit yet"
@@ -160,13 +211,14 @@ def chain_of(store: Store) -> list[bytes]:
         raise DamagedVault("the vault's list of devices is damaged", hint="restore a backup") from None
 
 
-def hand_out(store: Store, given: kit.Kit, path: Path) -> None:
+def hand_out(store: Store, given: kit.Kit, path: Path, passphrase: str | None = None) -> None:
     """Write the kit's page to a new file and read it back. Raises ``TargetExists``, ``CannotWrite``, ``DiskFull``."""
     text = kit_text(store, given)
+    content = text.encode() if passphrase is None else seal_page(text, passphrase)
     with store.transaction():
         store.set_meta("kit_handed_at", now())
-        write_private(path, text.encode(), replace=False)
-        if read_file(path) != text.encode():
+        write_private(path, content, replace=False)
+        if read_file(path) != content:
             raise DamagedVault(f"{path} does not give back what was written", hint="save the kit on another disk")
 
 
@@ -174,3 +226,21 @@ def kit_text(store: Store, given: kit.Kit) -> str:
     """Return the kit's page for this vault."""
     name, made_at = store.meta("name") or "", store.meta("kit_made_at") or store.meta("made_at") or ""
     return kit.page(given, name=name, vault_id=store.vault_id, made_at=made_at)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Tell whether the path lies in the folder, by whatever name, link or case of letters it is called."""
+    real, wanted = _real(path), _real(folder)
+    return real.is_relative_to(wanted) or any(_is_same(parent, wanted) for parent in real.parents)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def _real(path: Path) -> Path:
+    # Path.resolve raises where links go round in a circle.
+    return Path(os.path.realpath(path))

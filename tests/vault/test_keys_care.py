@@ -30,7 +30,7 @@ from vault.errors import (
     WrongKit,
     WrongPassphrase,
 )
-from vault.kit import Kit, new_kit, open_recovery, page, typed_lines
+from vault.kit import Kit, new_kit, open_recovery, parse
 from vault.model import Item
 from vault.oskeyring import KeyringHolder
 from vault.settings import read_settings
@@ -456,12 +456,12 @@ def test_killed_at_any_moment_destroying_can_be_finished(place: Place, kind: str
 
 
 def test_a_checked_kit_is_erased_from_the_vault(place: Place) -> None:
-    kit = place.make("keyring")
+    place.make("keyring")
     with place.open() as opened:
         assert "not saved" in keys.kit_reminder(opened.store)
         keys.save_kit(opened, place.root / "kit.txt")
         assert "not checked" in keys.kit_reminder(opened.store)
-        assert keys.check_kit(opened, (place.root / "kit.txt").read_text(), AT) == kit
+        keys.check_kit(opened, parse((place.root / "kit.txt").read_text()), AT)
         assert keys.kit_reminder(opened.store) == ""
         assert opened.store.meta("kit") is None
         for hand_out in (lambda: keys.save_kit(opened, place.root / "again.txt"), lambda: keys.print_kit(opened)):
@@ -474,14 +474,14 @@ def test_a_checked_kit_can_be_checked_again(place: Place) -> None:
     kit = place.make("keyring")
     for _ in range(2):
         with place.open() as opened:
-            keys.check_kit(opened, "\n".join(typed_lines(kit)), AT)
+            keys.check_kit(opened, kit, AT)
 
 
 def test_another_vaults_kit_is_refused_and_ours_kept(place: Place) -> None:
     kit = place.make("keyring")
     with place.open() as opened:
         with pytest.raises(WrongKit) as caught:
-            keys.check_kit(opened, new_kit().identity, AT)
+            keys.check_kit(opened, new_kit(), AT)
         assert kit.key_id in caught.value.hint
         assert kitcare.waiting_kit(opened.store) == kit
 
@@ -490,7 +490,7 @@ def test_a_check_mends_the_recovery_file(place: Place) -> None:
     kit = place.make("keyring")
     with place.open() as opened:
         (place.home / "vault.recovery.age").write_bytes(b"junk")
-        keys.check_kit(opened, kit.identity, AT)
+        keys.check_kit(opened, kit, AT)
     place.check(kit)
 
 
@@ -503,6 +503,56 @@ def test_a_kit_is_not_saved_beside_the_vault(place: Place) -> None:
                 keys.save_kit(opened, path)
         with pytest.raises(CannotWrite):
             keys.save_kit(opened, place.root / "missing" / "kit.txt")
+        assert "not saved" in keys.kit_reminder(opened.store)
+
+
+def test_a_kit_is_not_saved_beside_the_backups_it_opens(place: Place) -> None:
+    place.make("keyring")
+    target, other = place.root / "target", place.root / "other"
+    (target / "deep").mkdir(parents=True)
+    other.mkdir()
+    (place.root / "link").symlink_to(target)
+    (place.root / "circle").symlink_to(place.root / "circle")
+    forbidden = (place.root / "gone", place.root / "link", place.root / "circle")
+    with place.open() as opened:
+        for path in (target / "k", target / "deep" / "k", other / ".." / "target" / "k", place.root / "gone" / "k"):
+            with pytest.raises(UnsafeKit, match="beside the backups"):
+                keys.save_kit(opened, path, forbidden=forbidden)
+        keys.save_kit(opened, other / "k", forbidden=forbidden)
+
+
+def test_a_target_is_known_by_its_mark_wherever_its_drive_is(place: Place) -> None:
+    (place.root / "elsewhere" / "deep").mkdir(parents=True)
+    (place.root / "elsewhere" / ".keyferry-target").touch()
+    for path in (place.root / "elsewhere" / "k", place.root / "elsewhere" / "deep" / "k"):
+        with pytest.raises(UnsafeKit, match="beside the backups"):
+            kitcare.check_kit_place(place.home, path)
+    kitcare.check_kit_place(place.home, place.root / "k")
+
+
+def test_a_folder_is_known_by_another_name_of_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on file systems for which ``Stick`` and ``stick`` are one name."""
+    true_same = os.path.samefile
+
+    def same(one: Path, other: Path) -> bool:
+        return str(one).lower() == str(other).lower() or true_same(one, other)
+
+    monkeypatch.setattr(os.path, "samefile", same)
+    with pytest.raises(UnsafeKit):
+        kitcare.check_kit_place(place.home, place.root / "STICK" / "kit.txt", (place.root / "stick",))
+
+
+def test_nothing_is_asked_for_a_kit_that_cannot_be_saved(place: Place) -> None:
+    place.make("keyring")
+    (place.root / "there").touch()
+
+    def never() -> str:
+        raise AssertionError("asked")
+
+    with place.open() as opened:
+        for path, error in ((place.home / "k", UnsafeKit), (place.root / "there", TargetExists)):
+            with pytest.raises(error):
+                keys.save_kit(opened, path, passphrase=never)
         assert "not saved" in keys.kit_reminder(opened.store)
 
 
@@ -532,12 +582,53 @@ def test_a_new_kit_ends_the_old_one(place: Place) -> None:
         chain = kitcare.chain_of(opened.store)
         membership.verify_membership(chain, fresh.root_public)
         with pytest.raises(WrongKit, match="replaced on 2026-11-23"):
-            keys.check_kit(opened, page(old, name="", vault_id="", made_at=""), AT)
-        keys.check_kit(opened, fresh.identity, AT)
+            keys.check_kit(opened, old, AT)
+        keys.check_kit(opened, fresh, AT)
     assert membership.vault_id_of(chain) == read_settings(place.home).vault
     place.check(fresh)
     with pytest.raises(WrongKit):
         keycare.unlock(place.home, old, lambda _: place.holder("keyring"))
+
+
+def test_an_old_kit_at_hand_signs_for_the_new_one(place: Place) -> None:
+    """At hand is what is given, and what still waits in the vault."""
+    first = place.make("keyring")
+    with place.open() as opened:
+        keys.check_kit(opened, first, AT)
+        keys.renew_kit(opened, AT)
+        third = keys.renew_kit(opened, AT)
+        keys.check_kit(opened, third, AT)
+        last = keys.renew_kit(opened, AT, old_kit=third)
+        found = membership.read_chain(kitcare.chain_of(opened.store))
+    assert [root.confirmed for root in found.roots] == [True, False, True, True]
+    assert found.root_of(first.root_public) == found.roots[0]
+    place.check(last)
+
+
+def test_a_kit_that_is_not_the_present_one_signs_nothing(place: Place) -> None:
+    first = place.make("keyring")
+    with place.open() as opened:
+        second = keys.renew_kit(opened, AT)
+        before = kitcare.chain_of(opened.store)
+        for given, words in ((first, "replaced on 2026-11-23"), (new_kit(), "another vault's")):
+            with pytest.raises(WrongKit, match=words):
+                keys.renew_kit(opened, AT, old_kit=given)
+        assert kitcare.chain_of(opened.store) == before
+    place.check(second)
+
+
+def test_replaced_kits_are_told_with_what_became_of_them(place: Place) -> None:
+    first = place.make("keyring")
+    with place.open() as opened:
+        keys.save_kit(opened, place.root / "kit.txt")
+        second = keys.renew_kit(opened, AT)
+        third = keys.renew_kit(opened, "2027-01-02T00:00:00Z")
+        told = [(one.recipient, one.key_id, one.until[:10], one.kept) for one in kitcare.ended_kits(opened.store)]
+        assert told == [
+            (second.recipient, second.key_id, "2027-01-02", False),
+            (first.recipient, first.key_id, "2026-11-23", True),
+        ]
+    place.check(third)
 
 
 def test_a_vault_without_a_kit_gets_one(place: Place) -> None:
@@ -546,14 +637,14 @@ def test_a_vault_without_a_kit_gets_one(place: Place) -> None:
         with pytest.raises(UsageError, match="without a kit"):
             keys.print_kit(opened)
         fresh = keys.renew_kit(opened, AT)
-        keys.check_kit(opened, fresh.identity, AT)
+        keys.check_kit(opened, fresh, AT)
         membership.verify_membership(kitcare.chain_of(opened.store), fresh.root_public)
 
 
 def test_killed_at_any_moment_renewing_leaves_one_kit_that_opens(place: Place) -> None:
     old = place.make("keyring")
     with place.open() as opened:
-        keys.check_kit(opened, old.identity, AT)
+        keys.check_kit(opened, old, AT)
     place.save()
 
     def renew() -> None:

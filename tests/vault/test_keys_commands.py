@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 import keyferry
+from tests.vault.agefile import armored, sealed
 from tests.vault.ring import FileRing
 from vault import device, oskeyring
 from vault.device import new_device
 from vault.kit import parse, typed_lines
+from vault.kitfile import page_of
 
 DEVICE = new_device()
 
@@ -191,6 +193,78 @@ def test_a_bad_kit_file_is_one_sentence(run: Type, tmp_path: Path, file: str, co
         assert said.err.startswith("error: ")
 
 
+@pytest.mark.parametrize("option", ["", " --sealed"])
+def test_a_kit_is_not_saved_into_a_backup_target(run: Type, tmp_path: Path, option: str) -> None:
+    done(run("init"))
+    done(run("backup target add stick"))
+    (tmp_path / "stick" / ".keyferry-target").unlink()
+    said = run(f"kit save stick/kit.txt{option}", "p\n")
+    assert said.code == 34
+    assert "beside the backups it opens" in said.err
+    assert not (tmp_path / "stick" / "kit.txt").exists()
+
+
+def seal(path: Path, page: str, passphrase: str) -> None:
+    path.write_bytes(armored(sealed(page.encode(), passphrase)))
+
+
+def test_a_kit_is_saved_under_a_passphrase_beside_the_plain_one(run: Type, tmp_path: Path) -> None:
+    done(run("init"))
+    done(run("kit save kit.txt"))
+    said = done(run("kit save kit.age --sealed", "open sesame\n"))
+    assert "keep a kit on paper too" in said.out
+    assert "next: keyferry kit check kit.age" in said.out
+    data = (tmp_path / "kit.age").read_bytes()
+    assert data.startswith(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    assert (tmp_path / "kit.age").stat().st_mode & 0o777 == 0o600
+    assert page_of(data, lambda: "open sesame") == (tmp_path / "kit.txt").read_text()
+    assert "opens this vault" in done(run("kit check kit.age", "open sesame\n")).out
+    assert done(run("status --json")).json["kit_checked"] is True
+
+
+def test_nothing_is_saved_without_a_passphrase(run: Type, tmp_path: Path) -> None:
+    done(run("init"))
+    for answers in ("", "\n"):
+        assert run("kit save kit.age --sealed", answers).code == 2
+    assert not (tmp_path / "kit.age").exists()
+    assert done(run("status --json")).json["kit"] == "waiting"
+
+
+@pytest.mark.parametrize("line", ["kit check kit.age", "unlock --kit kit.age --key-file k", "kit new --kit kit.age"])
+def test_a_sealed_kit_is_taken_wherever_a_kit_is(run: Type, tmp_path: Path, line: str) -> None:
+    done(run("init --kit kit.txt"))
+    seal(tmp_path / "kit.age", (tmp_path / "kit.txt").read_text(), "p")
+    wrong = run(line, "q\n")
+    assert wrong.code == 32
+    assert wrong.err.startswith("error: the passphrase does not open the sealed kit\n")
+    assert run(line).code == 2
+    done(run(line, "p\n"))
+
+
+def test_a_sealed_kit_of_a_vault_under_a_passphrase_is_asked_for_second(run: Type, tmp_path: Path) -> None:
+    done(run("init --passphrase --kit kit.txt", "vault\n"))
+    seal(tmp_path / "kit.age", (tmp_path / "kit.txt").read_text(), "kit")
+    assert run("kit check kit.age", "kit\nvault\n").code == 32
+    done(run("kit check kit.age", "vault\nkit\n"))
+
+
+def test_a_sealed_kit_comes_through_a_pipe_as_text_only(run: Type, tmp_path: Path) -> None:
+    done(run("init --kit kit.txt"))
+    data = sealed((tmp_path / "kit.txt").read_bytes(), "p")
+    done(run("kit check -", armored(data).decode() + "p\n"))
+    said = run("kit check -", data.decode("latin-1"))
+    assert said.code == 2
+    assert "comes as a file" in said.err
+
+
+def test_a_sealed_kit_that_asks_for_too_much_work_is_one_sentence(run: Type, tmp_path: Path) -> None:
+    done(run("init"))
+    (tmp_path / "bomb.age").write_bytes(sealed(b"", "p", told="40"))
+    said = run("kit check bomb.age", "p\n")
+    assert said.code == 33
+    assert "more work than is safe" in said.err
+
+
 def test_a_kit_on_a_synced_folder_is_warned_about(run: Type, tmp_path: Path) -> None:
     (tmp_path / "Dropbox").mkdir()
     done(run("init"))
@@ -254,6 +328,52 @@ def test_a_new_kit_takes_the_old_ones_place(run: Type) -> None:
     assert run("kit check old.txt").code == 33
     done(run("kit save new.txt"))
     done(run("kit check new.txt"))
+
+
+def test_a_new_kit_tells_what_the_old_ones_are_good_for(run: Type, tmp_path: Path) -> None:
+    done(run("init --kit one.txt"))
+    done(run("kit check one.txt"))
+    one = parse((tmp_path / "one.txt").read_text()).key_id
+    said = done(run("kit new")).out.splitlines()
+    assert said[0] == "made without the old kit: a later device will show it for 7 days"
+    assert said[1] == f"backups made until now open with the old kit (key id {one}): keep it for them"
+    assert "next: keyferry kit save FILE, then keyferry kit check FILE" in said[2]
+    assert "keyferry kit save" in done(run("status")).out
+    done(run("kit save two.txt"))
+    done(run("kit check two.txt"))
+    two = parse((tmp_path / "two.txt").read_text()).key_id
+    said = done(run("kit new --kit two.txt")).out.splitlines()
+    assert said[0] == f"backups made until now open with the old kit (key id {two}): keep it for them"
+    assert f"open with the old kit (key id {one})" in said[1]
+    told = done(run("kit new --json")).json
+    assert told["signed_by_old_kit"] is True
+    assert [(kit["key_id"], kit["kept"]) for kit in told["old_kits"][1:]] == [(two, True), (one, True)]
+    assert told["old_kits"][0]["kept"] is False
+
+
+def test_an_unsaved_kit_that_is_replaced_is_not_told_to_be_kept(run: Type) -> None:
+    done(run("init"))
+    said = done(run("kit new")).out
+    assert "sealed to a kit nobody saved" in said
+    assert "keep it" not in said
+    assert "made without the old kit" not in said
+
+
+@pytest.mark.parametrize(("file", "code"), [("another.txt", 33), ("missing.txt", 19)])
+def test_a_kit_that_is_not_the_present_one_renews_nothing(run: Type, file: str, code: int) -> None:
+    done(run("init --kit another.txt --home another"))
+    done(run("init --kit kit.txt"))
+    before = done(run("status --json")).json
+    assert run(f"kit new --kit {file}").code == code
+    assert done(run("status --json")).json == before
+
+
+def test_a_vault_without_a_kit_says_so_when_its_first_is_made(run: Type) -> None:
+    done(run("init --no-kit"))
+    assert run("kit new --kit -", "junk\n").code == 33
+    said = done(run("kit new")).out
+    assert "made without the old kit" in said
+    assert "backups" not in said
 
 
 @pytest.mark.parametrize("answers", ["", "\n", "yes\n", "y\n"])

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from vault.asking import given_kit, new_passphrase
 from vault.commands.state import opened_by
-from vault.errors import UsageError, WrongKit
+from vault.errors import UsageError
 from vault.screen import Session, command
 
 if TYPE_CHECKING:
     from vault.keys import Holder
-    from vault.kit import Kit
+    from vault.kitcare import EndedKit
 
 _PATH = click.Path(path_type=Path)
-_KIT_LINES = 400
+_KIT_FILE = click.Path(path_type=Path, allow_dash=True)
 
 
 @command("init", help="Make a new vault; its key goes into the OS keyring unless another place is named.")
@@ -27,7 +27,7 @@ _KIT_LINES = 400
 @click.option("--no-kit", is_flag=True, help="Make no recovery kit: a lost key is then a lost vault.")
 def init(session: Session, key_file: Path | None, passphrase: bool, kit: Path | None, no_kit: bool) -> None:
     """Make a new vault."""
-    given = _new_passphrase(session) if passphrase else None
+    given = new_passphrase(session) if passphrase else None
     from vault.keys import choose_holder, init_vault, kit_reminder
 
     if no_kit and kit is not None:
@@ -60,15 +60,24 @@ def kit() -> None:
 
 @command("save", parent=kit, help="Save the recovery kit to a new file, best on another disk.")
 @click.argument("file", type=_PATH)
-def kit_save(session: Session, file: Path) -> None:
+@click.option("--sealed", is_flag=True, help="Seal the file under a passphrase, which is asked for.")
+def kit_save(session: Session, file: Path, sealed: bool) -> None:
     """Save the waiting kit."""
+    from backup.archive import target_folders
     from vault.keys import save_kit
 
+    def asked() -> str:
+        return new_passphrase(session, "New passphrase of the kit")
+
     with opened_by(session) as opened:
-        found = save_kit(opened, file)
-    _warn_synced(session, file)
+        forbidden = target_folders(opened.store, session.home)
+        found = save_kit(opened, file, forbidden=forbidden, passphrase=asked if sealed else None)
+    if sealed:
+        session.say("keep a kit on paper too: without its passphrase this file opens nothing")
+    else:
+        _warn_synced(session, file)
     session.done(f"saved the kit (key id {found.key_id}) to {file}; next: keyferry kit check {file}")
-    session.out({"file": str(file), "key_id": found.key_id})
+    session.out({"file": str(file), "key_id": found.key_id, "sealed": sealed})
 
 
 @command("print", parent=kit, help="Write the recovery kit to standard output, to be printed.")
@@ -86,50 +95,65 @@ def kit_print(session: Session) -> None:
 
 
 @command("check", parent=kit, help="Check a kit (file, '-' or typed), then erase it from the vault.")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.argument("file", type=_KIT_FILE, required=False)
 def kit_check(session: Session, file: Path | None) -> None:
     """Check a kit."""
     from vault.keys import check_kit
     from vault.moment import now
 
     with opened_by(session) as opened:
-        found = check_kit(opened, _kit_text(session, file), now())
+        found = given_kit(session, file)
+        check_kit(opened, found, now())
     session.done(f"the kit (key id {found.key_id}) opens this vault; it is no longer kept inside")
     session.out({"kit_checked": True, "key_id": found.key_id})
 
 
 @command("new", parent=kit, help="Make a new kit; the old one opens nothing that is made from now on.")
-def kit_new(session: Session) -> None:
+@click.option("--kit", "old", type=_KIT_FILE, metavar="OLD|-", help="The old kit, if it is at hand: it signs as well.")
+def kit_new(session: Session, old: Path | None) -> None:
     """Renew the kit."""
     from vault.keys import renew_kit
+    from vault.kitcare import chain_of, ended_kits
+    from vault.membership import read_chain
     from vault.moment import now
 
     with opened_by(session) as opened:
-        found = renew_kit(opened, now())
-    session.say("keep the old kit for backups made until now")
+        found = renew_kit(opened, now(), old_kit=given_kit(session, old) if old else None)
+        ended, told = ended_kits(opened.store), read_chain(chain_of(opened.store))
+    confirmed = told.roots[-1].confirmed
+    if not confirmed:
+        others = "your other devices show" if len(told.members) > 1 else "a later device will show"
+        session.say(f"made without the old kit: {others} it for 7 days")
+    for number, one in enumerate(ended):
+        session.say(_what_opens(one, "now" if not number else f"on {one.until[:10]}"))
     session.done(f"made a new kit (key id {found.key_id}); next: keyferry kit save FILE, then keyferry kit check FILE")
-    session.out({"key_id": found.key_id})
+    session.out(
+        {
+            "key_id": found.key_id,
+            "signed_by_old_kit": confirmed,
+            "old_kits": [{"key_id": one.key_id, "until": one.until, "kept": one.kept} for one in ended],
+        }
+    )
 
 
 @command("unlock", help="Put the vault's key back with the recovery kit.")
-@click.option("--kit", "kit_file", type=click.Path(path_type=Path, allow_dash=True), required=True, metavar="FILE|-")
+@click.option("--kit", "kit_file", type=_KIT_FILE, required=True, metavar="FILE|-")
 @click.option("--keyring", is_flag=True, help="Put the key into the OS keyring, wherever it was.")
 @click.option("--key-file", type=_PATH, metavar="P", help="Put the key into this file instead.")
 @click.option("--passphrase", is_flag=True, help="Wrap the key under a new passphrase instead.")
 def unlock(session: Session, kit_file: Path, keyring: bool, key_file: Path | None, passphrase: bool) -> None:
     """Recover the vault's key."""
     _only_one(keyring, key_file, passphrase)
-    given = _new_passphrase(session) if passphrase else None
+    given = new_passphrase(session) if passphrase else None
     from vault.keys import choose_holder, holder_of
     from vault.keys import unlock as put_back
-    from vault.kit import parse
 
-    found = parse(_kit_text(session, kit_file))
+    found = given_kit(session, kit_file)
 
     def choose(described: dict[str, str] | None) -> Holder:
         if keyring or key_file or given is not None or described is None:
             return choose_holder(session.home, key_file=key_file, passphrase=given)
-        return holder_of(described, session.home, lambda: _new_passphrase(session))
+        return holder_of(described, session.home, lambda: new_passphrase(session))
 
     holder = put_back(session.home, found, choose)
     _warn_beside(session, holder)
@@ -152,7 +176,7 @@ def key_move(session: Session, keyring: bool, key_file: Path | None, passphrase:
     from vault.keys import choose_holder, move_key
 
     with opened_by(session) as opened:
-        given = _new_passphrase(session) if passphrase else None
+        given = new_passphrase(session) if passphrase else None
         holder = choose_holder(session.home, key_file=key_file, passphrase=given)
         left = move_key(opened, holder)
     if left:
@@ -201,53 +225,10 @@ def _title(session: Session) -> str:
     return holder_of(_settings(session), session.home, None).title
 
 
-def _new_passphrase(session: Session) -> str:
-    """Ask for a new passphrase, on a terminal twice."""
-    first = session.secret("New passphrase")
-    if not first:
-        raise UsageError("the passphrase is empty")
-    if sys.stdin is not None and sys.stdin.isatty() and session.secret("The same again") != first:
-        raise UsageError("the two passphrases differ")
-    return first
-
-
-def _kit_text(session: Session, source: Path | None) -> str:
-    """Return a kit's text from a file, a pipe or what is typed; spaces, case, BOM and line ends do not matter."""
-    if source is None or str(source) == "-":
-        return _typed_kit(session)
-    from vault.files import read_file
-
-    data = read_file(source)
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return data.decode(encoding, "replace")
-
-
-def _typed_kit(session: Session) -> str:
-    """Read lines until they make a kit; on a terminal an empty line ends them as well."""
-    typing = sys.stdin is not None and sys.stdin.isatty()
-    if typing:
-        session.say("Type the key that begins with AGE-SECRET-KEY-1, or the four numbered lines; an empty line ends.")
-    lines: list[str] = []
-    while len(lines) < _KIT_LINES:
-        try:
-            line = session.ask("kit") if typing else session.secret("kit")
-        except UsageError:
-            break
-        if typing and not line.strip():
-            break
-        lines.append(line)
-        if _is_kit("\n".join(lines)):
-            break
-    return "\n".join(lines)
-
-
-def _is_kit(text: str) -> Kit | None:
-    from vault.kit import parse
-
-    try:
-        return parse(text)
-    except WrongKit:
-        return None
+def _what_opens(ended: EndedKit, day: str) -> str:
+    if ended.kept:
+        return f"backups made until {day} open with the old kit (key id {ended.key_id}): keep it for them"
+    return f"backups made until {day} were sealed to a kit nobody saved (key id {ended.key_id}): only devices open them"
 
 
 def _only_one(keyring: bool, key_file: Path | None, passphrase: bool, *, needed: bool = False) -> None:
