@@ -38,6 +38,7 @@ Values = Sequence[object] | Mapping[str, object]
 
 _FULL, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 13, 5, 6, 8, 10, 11
 _PERM, _CANTOPEN, _NOTADB = 3, 14, 26
+_ERROR, _PROTOCOL = 1, 15
 
 
 def key_fingerprint(key: bytes) -> str:
@@ -118,7 +119,7 @@ class Database:
                 ) from None
             if code in (_CANTOPEN, _READONLY, _PERM):
                 raise CannotRead(f"the vault file cannot be read: {self.path}") from None
-            if code == 1:  # opened with the right key, but without our tables
+            if code == _ERROR:  # opened with the right key, but without our tables
                 raise DamagedVault("the file is no Keyferry vault") from None
             raise _failure(error, self.path) from None
         version = found[0] if found else ""
@@ -216,7 +217,16 @@ class Database:
     def rekey(self, key: bytes) -> None:
         """Encrypt the whole file anew under another key, in one transaction of SQLCipher's."""
         _check_key(key)
-        self.do(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+        try:
+            self._connection.execute(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+        except _sqlite().Error as error:
+            if _code(error) != _ERROR:
+                raise _failure(error, self.path) from None
+            # All that SQLCipher says of a disk that fails it in the middle.
+            raise CannotWrite(
+                "the vault could not be encrypted anew; it has its old key",
+                hint="check the disk and its room, then retry",
+            ) from None
 
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it first, so that the file alone is whole."""
@@ -334,7 +344,7 @@ def _failure(error: Exception, path: Path) -> KeyferryError:
         return CannotWrite(f"the vault cannot be written: {path}", hint="check the rights of the file and its folder")
     if code in (_CORRUPT, _NOTADB):
         return DamagedVault("the vault file is damaged", hint="restore a backup: keyferry restore")
-    if code == _IOERR:
+    if code in (_IOERR, _PROTOCOL):  # the latter if its log cannot be read or written again and again
         return CannotWrite(f"the disk of the vault reports an error: {path}")
     raise error
 

@@ -1,7 +1,8 @@
 """Private files: readable by their owner only, written whole or not at all, never through a symbolic link.
 
 A file is written beside its target, flushed to the disk and renamed over it; the temporary name begins with a dot and
-ends in ``.new``. What the system says becomes one of our errors, without content.
+ends in ``.new``, and the next writing in that folder removes what a killed one has left there an hour or more ago. What
+the system says becomes one of our errors, without content.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +25,8 @@ from vault.errors import CannotRead, CannotWrite, DiskFull, KeyferryError, Targe
 MEBIBYTE = 1 << 20
 _POSIX = os.name == "posix"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TEMPORARY = re.compile(r"\.keyferry-[0-9a-f]{16}\.new")
+_ABANDONED = 3600  # seconds after which an unfinished file is nobody's
 
 
 def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
@@ -46,6 +51,7 @@ def private_file(
     """
     check_target(path, replace=replace)
     beside = beside or path.with_name(f".keyferry-{secrets.token_hex(8)}.new")
+    _sweep_abandoned(path.parent)
     with write_errors(path):
         try:
             handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
@@ -131,6 +137,17 @@ def sweep(folder: Path) -> None:
         for pattern in (".keyferry-*.new", ".vault.db.*.new*"):
             for left in folder.glob(pattern):
                 left.unlink(missing_ok=True)
+
+
+def _sweep_abandoned(folder: Path) -> None:
+    """Remove what writings killed long ago have left; one that still goes on is younger."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (
+                _TEMPORARY.fullmatch(entry.name)
+                and time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+            ):
+                os.unlink(entry)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from vault.errors import (
     UnsafeKeyFile,
     UsageError,
 )
-from vault.files import read_file, write_private
+from vault.files import read_file, write_errors, write_private
 from vault.oskeyring import KeyringHolder, find_keyring
 from vault.settings import WRAP
 
@@ -77,12 +77,19 @@ def holder_of(described: dict[str, str], home: Path, passphrase: Callable[[], st
     """Return the holder that a vault's settings name; raises ``DamagedVault``."""
     match described:
         case {"kind": "keyring", "backend": str(backend)}:
-            return KeyringHolder(backend)
+            return KeyringHolder(backend, entry=described.get("entry", ""))
         case {"kind": "key-file", "path": str(path)} if path:
             return KeyFileHolder(Path(path), home)
         case {"kind": "passphrase"}:
             return PassphraseHolder(home, passphrase or _nobody)
     raise DamagedVault("vault.json does not say where the key is", hint="keyferry unlock --kit FILE")
+
+
+def named(holder: Holder, entry: str | None) -> Holder:
+    """Return the place under the name that a restored vault's key has in a keyring; others know no names."""
+    if isinstance(holder, KeyringHolder):
+        holder.entry = entry or ""
+    return holder
 
 
 class KeyFileHolder:
@@ -162,7 +169,8 @@ class KeyFileHolder:
 
     def drop_pending(self, vault_id: str) -> None:
         """Remove the successor's file."""
-        self._pending_path.unlink(missing_ok=True)
+        with write_errors(self._pending_path):
+            self._pending_path.unlink(missing_ok=True)
 
     def forget(self, vault_id: str) -> None:
         """Remove what lies beside the key file, and the file itself only if it was made just now."""
@@ -255,7 +263,8 @@ class PassphraseHolder:
 
     def drop_pending(self, vault_id: str) -> None:
         """Remove the successor."""
-        self._pending_path.unlink(missing_ok=True)
+        with write_errors(self._pending_path):
+            self._pending_path.unlink(missing_ok=True)
 
     def forget(self, vault_id: str) -> None:
         """Remove the wrapped key."""

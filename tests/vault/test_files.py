@@ -111,6 +111,18 @@ def test_a_refusing_disk_leaves_the_old_file(
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
+def test_what_a_killed_writing_left_goes_with_the_next_one_after_an_hour(tmp_path: Path) -> None:
+    old, young, other = (
+        tmp_path / name for name in (f".keyferry-{'a' * 16}.new", f".keyferry-{'b' * 16}.new", "x.new")
+    )
+    for path in (old, young, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    write_private(tmp_path / "file", b"whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", young.name, other.name}
+
+
 def test_a_block_that_fails_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), private_file(tmp_path / "file") as out:
         out.write(b"half")
