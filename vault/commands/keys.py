@@ -125,7 +125,7 @@ def kit_new(session: Session, old: Path | None) -> None:
         others = "your other devices show" if len(told.members) > 1 else "a later device will show"
         session.say(f"made without the old kit: {others} it for 7 days")
     for number, one in enumerate(ended):
-        session.say(_what_opens(one, "now" if not number else f"on {one.until[:10]}"))
+        session.say(_what_opens(one, one.until[:10] if number else "now"))
     session.done(f"made a new kit (key id {found.key_id}); next: keyferry kit save FILE, then keyferry kit check FILE")
     session.out(
         {
