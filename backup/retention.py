@@ -10,12 +10,12 @@
   went back and the latest one before it stay and fill no place. So do sets dated after now. Such sets are ``untimely``.
 - One pass takes at most half of a device's verified sets; more is for a person to allow.
 - After the clock moved back, or more than 48 hours forward between two looks, nothing goes for 24 hours.
-- An id that any set keeps is kept, whoever else claims it.
+- An id that two different sets claim is kept: one of them may be somebody's way to remove the other.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
@@ -112,14 +112,12 @@ def look(watch: ClockWatch, now: datetime) -> ClockWatch:
 
 
 def _redundant(sets: Sequence[Held], policy: Policy, now: datetime) -> list[Held]:
-    going: dict[str, Held] = {}
-    staying = {one.id for one in sets if not one.verified}
+    going: set[Held] = set()
     for _, own in _by_device(sets):
         doubted = _out_of_time(own, now)
-        stays = doubted | _placed(sorted(own - doubted, key=_age), policy, now)
-        staying |= {one.id for one in stays}
-        going |= {one.id: one for one in sorted(own - stays, key=_age)}
-    return sorted((one for one in going.values() if one.id not in staying), key=_age)
+        going |= own - doubted - _placed(sorted(own - doubted, key=_age), policy, now)
+    claims = Counter(one.id for one in set(sets))
+    return sorted((one for one in going if claims[one.id] == 1), key=_age)
 
 
 def _by_device(sets: Iterable[Held]) -> Iterator[tuple[str, set[Held]]]:
@@ -127,7 +125,7 @@ def _by_device(sets: Iterable[Held]) -> Iterator[tuple[str, set[Held]]]:
     for one in sets:
         if one.verified:
             devices[one.device].add(one)
-    yield from sorted(devices.items(), key=lambda pair: pair[0])
+    yield from devices.items()
 
 
 def _out_of_time(own: set[Held], now: datetime) -> set[Held]:

@@ -104,7 +104,12 @@ def test_nonsense_is_a_usage_error_with_a_hint(word: str) -> None:
     assert caught.value.message.isprintable() and len(caught.value.message) < 60
 
 
-@pytest.mark.parametrize("at", ["24:00", "12:60", "12", "9.30", "12:5", "-1:00", "", "noon", "12:00:00", "١٢:٠٠"])
+def test_days_that_never_come_are_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no day fits"):
+        schedule_of("0 0 LW * */7")  # the last working day on a Sunday
+
+
+@pytest.mark.parametrize("at", ["24:00", "12:60", "12", "9.30", "12:5", "-1:00", "", "noon", "12:00:00", "1٢:0٠"])
 def test_a_time_that_is_none_is_a_usage_error(at: str) -> None:
     with pytest.raises(UsageError, match="time of day") as caught:
         schedule_of("daily", at)
