@@ -14,6 +14,7 @@ Each line is an array whose first member names its kind:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from vault import canonical, crypto, rows
@@ -80,7 +81,7 @@ def fill(db: Database, vault: Vault, remembered: Iterable[bytes]) -> None:
 
 def _positions(order: dict[str, tuple[int, list[int]]], table: str, count: int) -> Sequence[int]:
     last, seqs = order[table]
-    rising = all(a < b for a, b in zip(seqs, seqs[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(seqs))
     if len(seqs) != count or not rising or (seqs and not 0 < seqs[0] <= seqs[-1] <= last):
         raise ValueError("positions that are none")
     return seqs

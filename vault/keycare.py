@@ -29,7 +29,7 @@ from vault.errors import (
     WrongKey,
 )
 from vault.files import check_writable, held, read_file, sweep, sync_folder, write_errors, write_private
-from vault.keyholders import Holder, KeyFileHolder, PassphraseHolder, holder_of
+from vault.keyholders import Holder, KeyFileHolder, PassphraseHolder, holder_of, named
 from vault.kit import Kit, open_recovery, seal_recovery
 from vault.opening import Opened, settle_key, write_recovery
 from vault.settings import LOCK, RECOVERY, SETTINGS, STORE, WRAP, Settings, read_settings, unfinished, write_settings
@@ -52,6 +52,7 @@ def move_key(opened: Opened, target: Holder) -> str:
     Raises ``UsageError`` if it is there already, and what the new place raises; then the old one still holds.
     """
     old, vault_id = opened.holder, opened.settings.vault
+    target = named(target, opened.store.meta("key_entry"))
     if old.described == target.described and not isinstance(target, PassphraseHolder):
         raise UsageError("the key is there already")
     with held(opened.home / LOCK):
@@ -103,8 +104,8 @@ def unlock(home: Path, kit: Kit, choose: Callable[[dict[str, str] | None], Holde
     vault_id, keys = open_recovery(sealed, kit)
     old = _settings(home)
     with held(home / LOCK):
-        key, name, made_at = _that_opens(home, vault_id, keys)
-        holder = choose(old.holder if old else None)
+        key, name, made_at, entry = _that_opens(home, vault_id, keys)
+        holder = named(choose(old.holder if old else None), entry)
         holder.keep(vault_id, key, replace=True)
         settings = Settings(
             vault=vault_id,
@@ -215,8 +216,8 @@ def _settings(home: Path) -> Settings | None:
         raise
 
 
-def _that_opens(home: Path, vault_id: str, keys: tuple[bytes, ...]) -> tuple[bytes, str, str]:
-    """Return the key that opens the vault file, with the vault's name and day; raises ``DamagedVault``."""
+def _that_opens(home: Path, vault_id: str, keys: tuple[bytes, ...]) -> tuple[bytes, str, str, str | None]:
+    """Return the key that opens the vault file, the vault's name and day and the key's name; raises ``DamagedVault``."""
     for key in keys:
         try:
             store = Store.open(home / STORE, key)
@@ -224,7 +225,7 @@ def _that_opens(home: Path, vault_id: str, keys: tuple[bytes, ...]) -> tuple[byt
             continue
         with store:
             if store.vault_id == vault_id:
-                return key, store.meta("name") or "", store.meta("made_at") or ""
+                return key, store.meta("name") or "", store.meta("made_at") or "", store.meta("key_entry")
     raise DamagedVault(
         "the kit is right, but vault.recovery.age and vault.db do not belong together, or one is damaged",
         hint="keyferry restore BACKUP --kit FILE opens a backup with the kit",

@@ -7,15 +7,17 @@ next ``init`` clears it away. Nothing is left behind by an ``init`` that fails.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from vault import device, membership
 from vault.anchor import marking
 from vault.errors import KeyferryError, KeyringUnavailable, VaultExists
 from vault.files import check_target, held, make_private_folder, sweep
 from vault.keyholders import Holder, choose_holder, holder_of
-from vault.kit import Kit, new_kit
+from vault.kit import new_kit
 from vault.kitcare import check_kit_place, hand_out, store_kit, store_root
 from vault.moment import now
 from vault.opening import Opened, write_recovery
@@ -52,18 +54,51 @@ def init_vault(
         check_target(kit_file, replace=False)
     if has_vault(home):
         raise _exists(home)
+    at, own, kit = now(), device.new_device(), new_kit()
+    chain = [membership.genesis(kit.root, own, name=host_name(), now=at)]
+
+    def fill(store: Store) -> None:
+        store.set_meta("device", device.to_text(own))
+        if with_kit:
+            store_kit(store, kit, chain)
+        else:
+            store_root(store, kit, chain)
+
+    def finish(store: Store) -> None:
+        if kit_file is not None:
+            hand_out(store, kit, kit_file)
+
+    vault_id = membership.vault_id_of(chain)
+    settings = Settings(vault=vault_id, holder={}, name=name or _default_name(), made_at=at, making=True)
+    return make_vault(home, holder, settings, fill, finish)
+
+
+def make_vault(
+    home: Path,
+    holder: Holder | None,
+    settings: Settings,
+    fill: Callable[[Store], None],
+    finish: Callable[[Store], None] = lambda _: None,
+) -> Store:
+    """Make the vault file of these settings and return it open; ``holder`` is the OS keyring unless given.
+
+    ``fill`` puts everything into it, in the transaction that makes it; ``finish`` comes last. If either raises, or the
+    process is killed before the end, there is no vault. Raises as ``init_vault``.
+    """
     try:
-        return _make_in(home, holder or choose_holder(home), name or _default_name(), kit_file, with_kit)
+        return _make_in(home, holder or choose_holder(home), settings, fill, finish)
     except KeyringUnavailable as error:
         raise KeyringUnavailable(error.message, hint=_other_place(home)) from None
 
 
-def _make_in(home: Path, holder: Holder, name: str, kit_file: Path | None, with_kit: bool) -> Store:
+def _make_in(
+    home: Path, holder: Holder, settings: Settings, fill: Callable[[Store], None], finish: Callable[[Store], None]
+) -> Store:
     made = make_private_folder(home)
     try:
         with held(home / LOCK):
             try:
-                return _make(home, holder, name, kit_file, with_kit)
+                return _make(home, holder, settings, fill, finish)
             except BaseException:
                 with contextlib.suppress(OSError):
                     if not has_vault(home):
@@ -76,27 +111,26 @@ def _make_in(home: Path, holder: Holder, name: str, kit_file: Path | None, with_
         raise
 
 
-def _make(home: Path, holder: Holder, name: str, kit_file: Path | None, with_kit: bool) -> Store:
-    from vault import device, membership
-
+def _make(
+    home: Path, holder: Holder, settings: Settings, fill: Callable[[Store], None], finish: Callable[[Store], None]
+) -> Store:
     _clear_unfinished(home)
     if has_vault(home):
         raise _exists(home)
     sweep(home)
-    at, own, kit = now(), device.new_device(), new_kit()
-    chain = [membership.genesis(kit.root, own, name=_host(), now=at)]
-    settings = Settings(
-        vault=membership.vault_id_of(chain), holder=holder.described, name=name, made_at=at, making=True
-    )
+    settings = msgspec.structs.replace(settings, holder=holder.described)
     opened = None
     try:
         write_settings(home, settings)
         key = holder.new_key(settings.vault)
         settings = msgspec.structs.replace(settings, fingerprint=key_fingerprint(key))
         opened = Opened(home, Store.create(home / STORE, key, settings.vault), settings, holder, key)
-        _fill(opened, kit, chain, device.to_text(own), with_kit)
-        if kit_file is not None:
-            hand_out(opened.store, kit, kit_file)
+        with opened.store.transaction():
+            opened.store.set_meta("name", settings.name)
+            opened.store.set_meta("made_at", settings.made_at)
+            fill(opened.store)
+        write_recovery(opened)
+        finish(opened.store)
         write_settings(home, msgspec.structs.replace(settings, making=False))
     except BaseException:
         if opened is not None:
@@ -105,19 +139,6 @@ def _make(home: Path, holder: Holder, name: str, kit_file: Path | None, with_kit
         raise
     opened.store.before_close = marking(holder)
     return opened.store
-
-
-def _fill(opened: Opened, kit: Kit, chain: list[bytes], device: str, with_kit: bool) -> None:
-    store, settings = opened.store, opened.settings
-    with store.transaction():
-        store.set_meta("name", settings.name)
-        store.set_meta("made_at", settings.made_at)
-        store.set_meta("device", device)
-        if with_kit:
-            store_kit(store, kit, chain)
-        else:
-            store_root(store, kit, chain)
-    write_recovery(opened)
 
 
 def _clear_unfinished(home: Path) -> None:
@@ -154,10 +175,11 @@ def _default_name() -> str:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # no entry in the system's list of users
         user = "vault"
-    return f"{user}@{_host()}".encode("utf-8", "replace").decode()
+    return f"{user}@{host_name()}".encode("utf-8", "replace").decode()
 
 
-def _host() -> str:
+def host_name() -> str:
+    """Return what this machine calls itself."""
     import platform
 
     return (platform.node() or "this device").encode("utf-8", "replace").decode()

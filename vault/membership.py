@@ -386,3 +386,29 @@ def _opened(entry: bytes) -> tuple[bytes, tuple[bytes, ...]]:
         except InvalidSignature:
             raise ValueError("a signature does not hold") from None
     return body, signers
+
+
+def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:
+    """Tell whether one chain knows more than another, or stands above it where the two part.
+
+    A chain outranks every beginning of itself. Of two that part, the one whose first own entry the root signed stands
+    above; else the one whose signer was enrolled earlier. Both chains must hold (``read_chain``).
+    """
+    shared = 0
+    while shared < min(len(one), len(other)) and one[shared] == other[shared]:
+        shared += 1
+    if shared == len(other):
+        return len(one) > len(other)
+    if not shared or shared == len(one):
+        return False
+    return _standing(one, shared) < _standing(other, shared)
+
+
+def _standing(chain: Sequence[bytes], number: int) -> int:
+    """Return how far down the signer of an entry stands: the root is 0, then the devices by their enrolment."""
+    state = _read(chain[:number])
+    _, signers = _opened(chain[number])
+    enrolled = list(state.members)
+    if state.root in signers:
+        return 0
+    return min(enrolled.index(signer) + 1 if signer in enrolled else len(enrolled) + 1 for signer in signers)

@@ -44,18 +44,24 @@ class Backend(Protocol):
 
 
 class KeyringHolder:
-    """The keyring with its backend pinned; ``backend`` is loaded at the first use unless it is given."""
+    """The keyring with its backend pinned; ``backend`` is loaded at the first use unless it is given.
+
+    ``entry`` is the name the key has in the keyring, the vault's id if it is empty. A restored vault has a name of its
+    own: the vault it came from may be on the same machine, under another key.
+    """
 
     kind = "keyring"
 
-    def __init__(self, name: str, backend: Backend | None = None) -> None:
+    def __init__(self, name: str, backend: Backend | None = None, *, entry: str = "") -> None:
         self.name = name
+        self.entry = entry
         self._backend = backend
 
     @property
     def described(self) -> dict[str, str]:
         """The facts that find this holder again."""
-        return {"kind": self.kind, "backend": self.name}
+        entry = {"entry": self.entry} if self.entry else {}
+        return {"kind": self.kind, "backend": self.name, **entry}
 
     @property
     def title(self) -> str:
@@ -70,16 +76,16 @@ class KeyringHolder:
 
     def keep(self, vault_id: str, key: bytes, *, replace: bool = False) -> None:
         """Keep the key and read it back; an entry with another key is refused unless ``replace``."""
-        found = self._get(vault_id)
+        found = self._get(self._entry(vault_id))
         if found is not None and found != crypto.to_text(key) and not replace:
             raise VaultExists(
                 "the keyring already holds another key under this vault's id", hint="keyferry unlock --kit FILE"
             )
-        self._set(vault_id, key)
+        self._set(self._entry(vault_id), key)
 
     def key(self, vault_id: str) -> bytes:
         """Return the key; raises ``KeyMissing``, ``KeyringLocked``, ``KeyringUnavailable``."""
-        text = self._get(vault_id)
+        text = self._get(self._entry(vault_id))
         if text is None:
             raise KeyMissing(
                 "the keyring no longer holds the key of this vault", hint="keyferry unlock --kit FILE puts it back"
@@ -88,24 +94,24 @@ class KeyringHolder:
 
     def keep_pending(self, vault_id: str, key: bytes) -> None:
         """Keep, beside the key, the one that is about to take its place."""
-        self._set(f"{vault_id}/pending", key)
+        self._set(f"{self._entry(vault_id)}/pending", key)
 
     def pending(self, vault_id: str) -> bytes | None:
         """Return the key that was about to take the place, if there is one."""
-        text = self._get(f"{vault_id}/pending")
+        text = self._get(f"{self._entry(vault_id)}/pending")
         return None if text is None else _key_of(text)
 
     def settle(self, vault_id: str, key: bytes) -> None:
         """Make the pending key the key."""
-        self._set(vault_id, key)
+        self._set(self._entry(vault_id), key)
 
     def drop_pending(self, vault_id: str) -> None:
         """Forget the pending key."""
-        self._delete(f"{vault_id}/pending")
+        self._delete(f"{self._entry(vault_id)}/pending")
 
     def forget(self, vault_id: str) -> None:
         """Remove all entries of the vault."""
-        for name in (f"{vault_id}/pending", f"{vault_id}/anchor", vault_id):
+        for name in (f"{self._entry(vault_id)}/pending", f"{self._entry(vault_id)}/anchor", self._entry(vault_id)):
             self._delete(name)
 
     @property
@@ -115,12 +121,15 @@ class KeyringHolder:
 
     def anchor(self, vault_id: str) -> str | None:
         """Return the rollback anchor."""
-        return self._get(f"{vault_id}/anchor")
+        return self._get(f"{self._entry(vault_id)}/anchor")
 
     def set_anchor(self, vault_id: str, text: str) -> None:
         """Keep the rollback anchor."""
         with self._asked() as backend:
-            backend.set_password(SERVICE, f"{vault_id}/anchor", text)
+            backend.set_password(SERVICE, f"{self._entry(vault_id)}/anchor", text)
+
+    def _entry(self, vault_id: str) -> str:
+        return self.entry or vault_id
 
     def _get(self, name: str) -> str | None:
         with self._asked() as backend:
