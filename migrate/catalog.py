@@ -241,10 +241,20 @@ def detect(seen: Glimpse, name: str) -> Adapter:
 
 
 def _fitting(seen: Glimpse) -> list[Adapter]:
-    """Return every format that fits, in the form that does; a table can only be one whose name says so."""
-    asked = (name for name in names() if name.endswith("_csv") == (seen.kind == "csv"))
+    """Return every format that fits, in the form that does; a format's name may say which kind of file it is."""
+    asked = (name for name in names() if _may_be(name, seen.kind))
     fitting = (next((one for one in variants(name) if matches(one.signature, seen)), None) for name in asked)
     return [one for one in fitting if one is not None]
+
+
+# What the end of a format's name says; a table, and it alone, is called so.
+_KIND_OF_NAME = {"_csv": "csv", "_1pux": "zip", "_uris": "text"}
+
+
+def _may_be(name: str, kind: str) -> bool:
+    """Whether a format need be loaded to know if a file of this kind is one of it."""
+    said = next((kind_of for end, kind_of in _KIND_OF_NAME.items() if name.endswith(end)), None)
+    return said == kind if said is not None else kind != "csv"
 
 
 def open_source(

@@ -91,22 +91,19 @@ class Wanted(msgspec.Struct):
                     if not value:
                         continue
                     below = get(key, every)
-                    if below is None:
-                        count += 1
-                        add(value)
-                    elif type(below) is Changed:
+                    if type(below) is Changed:
                         count += 1
                         self._leaf(value, below, node)
-                    elif type(below) is not Codes or value not in below.values:
+                    elif below is None or type(below) is not Codes or value not in below.values:
                         count += 1
                         add(value)
+                elif value is None or kind is bool:
+                    continue
                 elif kind is dict or kind is list:
                     if value:
                         self.take(value, get(key, every), node)
-                elif value is not None and kind is not bool:
-                    below = get(key, every)
-                    if type(below) is not Codes or value not in below.values:
-                        self.take(value, below, node)
+                elif type(below := get(key, every)) is not Codes or value not in below.values:
+                    self.take(value, below, node)
             self.count += count
         elif kind is list:
             below = shape.get("*") if type(shape) is dict else None

@@ -5,7 +5,6 @@ A report holds no values and no digests; a key or header the format does not kno
 
 from __future__ import annotations
 
-import html
 import json
 import sys
 from collections import Counter
@@ -142,6 +141,8 @@ td.n{{text-align:right;font-variant-numeric:tabular-nums}}</style></head><body>
 
 def as_html(report: dict[str, Any]) -> str:
     """Return the report as a page that runs no script and loads nothing."""
+    import html  # its table of entities takes a while to load
+
     tables = [
         _table("Items", [(k, str(n)) for k, n in report.get("items", {}).items()]),
         _table("Values", [(k, str(n)) for k, n in report.get("values", {}).items()]),
@@ -155,6 +156,8 @@ def as_html(report: dict[str, Any]) -> str:
 def _table(title: str, rows: list[tuple[str, ...]]) -> str:
     if not rows:
         return ""
+    import html
+
     cells = "\n".join("<tr>" + "".join(f"<td>{html.escape(clean(c))}</td>" for c in row) + "</tr>" for row in rows)
     return f"<h2>{title}</h2>\n<table>{cells}</table>"
 

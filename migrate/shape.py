@@ -129,10 +129,12 @@ def count(node: Any, shape: Any, tally: list[Any], parent: Any = None, root: Any
                     structure += 1
                 else:
                     found += 1
+            elif value is None or kind is bool:
+                structure += 1
             elif kind is dict or kind is list:
                 if value:
                     count(value, get(key, every), tally, node, whole)
-            elif value is None or kind is bool or (type(below := get(key, every)) is Codes and value in below.values):
+            elif type(below := get(key, every)) is Codes and value in below.values:
                 structure += 1
             else:
                 count(value, below, tally, node, whole)

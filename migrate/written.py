@@ -152,22 +152,18 @@ def _json_files(data: bytes) -> Iterator[Any]:
             continue
 
 
-def _texts(data: bytes) -> Iterator[str]:
-    """Yield every text of a JSON, ZIP or delimited file."""
+def _texts(data: bytes) -> list[str]:
+    """Return every text of a JSON, ZIP or delimited file."""
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name in archive.namelist():
-                yield from _json_texts(archive.read(name)) or ()
-        return
+            return [text for name in archive.namelist() for text in _json_texts(archive.read(name)) or ()]
     found = _json_texts(data)
     if found is not None:
-        yield from found
-        return
+        return found
     text = data.decode("utf-8")
     csv.field_size_limit(sys.maxsize)
-    for row in csv.reader(io.StringIO(text, newline="")):
-        yield from row
-    yield from text.splitlines()
+    cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
+    return cells + text.splitlines()
 
 
 def _json_texts(data: bytes) -> list[str] | None:
@@ -181,16 +177,14 @@ def _json_texts(data: bytes) -> list[str] | None:
 
 
 def _collect(node: Any, found: list[str]) -> None:
-    waiting = [node]
+    waiting = [[node]]
     while waiting:
         node = waiting.pop()
-        kind = type(node)
-        if kind is dict or kind is list:
-            for value in node.values() if kind is dict else node:
-                kind = type(value)
-                if kind is str:
-                    found.append(value)
-                elif value is not None:
-                    waiting.append(value)
-        else:
-            found.append(str(node))
+        for value in node.values() if type(node) is dict else node:
+            kind = type(value)
+            if kind is str:
+                found.append(value)
+            elif kind is dict or kind is list:
+                waiting.append(value)
+            elif value is not None and kind is not bool:
+                found.append(str(value))

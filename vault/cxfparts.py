@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
@@ -69,8 +68,7 @@ FIELD_TYPES: dict[str, dict[str, str]] = {  # of members that are no plain text
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """What CXF says about one credential type, and what the model has beside it."""
 
     native: dict[str, str]  # member -> field, text, int, object or list

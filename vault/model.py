@@ -21,6 +21,7 @@ else:
     Value = Any  # msgspec cannot tell a text from a Secret in JSON; Field decides by its type
 
 CONCEALED = "concealed-string"
+_STRING = "string"  # the default itself: msgspec leaves a default out of JSON only by identity
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -38,7 +39,7 @@ class Field(Part, frozen=True):
     """One value with its CXF field type; a ``concealed-string`` holds a ``Secret``."""
 
     value: Value = ""
-    field_type: str = "string"
+    field_type: str = _STRING
     id: str | None = None
     label: str | None = None
     # ours
@@ -46,11 +47,13 @@ class Field(Part, frozen=True):
     link: str | None = None  # what a linked field points to, in the source's own words
 
     def __post_init__(self) -> None:
+        if self.field_type is _STRING:
+            return
         if self.field_type == CONCEALED:
             if not isinstance(self.value, Secret):
                 msgspec.structs.force_setattr(self, "value", Secret(self.value))
-        elif self.field_type == "string":
-            _same_default(self, "field_type", "string")
+        elif self.field_type == _STRING:
+            msgspec.structs.force_setattr(self, "field_type", _STRING)
 
     @property
     def text(self) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -94,7 +95,8 @@ def as_uuid(own_id: str) -> str:
 def _bytes_of(base64url: str) -> bytes | None:
     """Return the bytes of base64url without padding; None where it is not spelled as we would."""
     try:
-        raw = urlsafe_b64decode(base64url + "=" * (-len(base64url) % 4))
+        usual = base64url.replace("-", "+").replace("_", "/")
+        raw = a2b_base64(usual + "=" * (-len(usual) % 4))
     except ValueError:
         return None
     if len(raw) == 16:  # our own ids: two bits to spare, which must be nought

@@ -45,6 +45,12 @@ def test_what_begins_a_list_is_an_address() -> None:
     assert begins and all(":/" in text for text in begins)
 
 
+def test_a_format_is_asked_for_every_kind_of_file_it_can_be() -> None:
+    for name in catalog.names():
+        for one in catalog.variants(name):
+            assert catalog._may_be(name, one.signature.kind)
+
+
 def test_an_empty_vault_is_recognised() -> None:
     assert opened({"encrypted": False, "folders": [], "items": []}).format == "bitwarden_json"
 
