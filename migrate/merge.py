@@ -25,10 +25,15 @@ NEW, SAME, CHANGED, CONFLICT = "new", "same", "changed", "conflict"
 def fingerprint(item: Item) -> str:
     """Return a digest of an item's content: its own id, its flag and the ids it links to left out."""
     bare = item
-    if item.conflict is not None or any(type(c) is ItemReference for c in item.credentials):
+    if item.conflict is not None or links_to_others(item):
         kept = (msgspec.structs.replace(c, reference="") if type(c) is ItemReference else c for c in item.credentials)
         bare = msgspec.structs.replace(item, conflict=None, credentials=tuple(kept))
     return hashlib.sha256(encode(bare)[len(_BEFORE_ID) + len(bare.id) :]).hexdigest()
+
+
+def links_to_others(item: Item) -> bool:
+    """Whether a credential of the item names another item."""
+    return ItemReference in map(type, item.credentials)
 
 
 _BEFORE_ID = b'{"id":"'  # a row begins with the item's id, which is base64url and so stands there as it is
@@ -125,7 +130,10 @@ class Known(msgspec.Struct):
         source = item.provenance
         if source is None or not source.source_id:
             return None
-        free = [one for one in self.by_source.get((source.format, source.source_id), ()) if one not in self.claimed]
+        known = self.by_source.get((source.format, source.source_id))
+        if known is None:
+            return None
+        free = [one for one in known if one not in self.claimed]
         return free[0] if len(free) == 1 else self._of_several(free, item)
 
     def _of_several(self, ids: list[str], item: Item) -> str | None:
@@ -140,7 +148,7 @@ class Known(msgspec.Struct):
         return alike[0] if alike else None
 
     def _free(self, ids: list[str] | None) -> str | None:
-        return next((one for one in ids or () if one not in self.claimed), None)
+        return next((one for one in ids if one not in self.claimed), None) if ids else None
 
     def _claim(self, verdict: Verdict) -> Verdict:
         if verdict.kind != CONFLICT:

@@ -161,7 +161,7 @@ class _Mover(msgspec.Struct):
             self.written.add(verdict.id)
             if verdict.item.conflict is not None:
                 self.outcome.conflicts.append((verdict.item.id, verdict.item.conflict))
-            if any(type(c) is ItemReference for c in verdict.item.credentials):
+            if merge.links_to_others(verdict.item):
                 self.linking.append(verdict.id)
             yield verdict.item
 

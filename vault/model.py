@@ -452,8 +452,9 @@ KINDS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
 
 def kind_of(item: Item) -> str:
     """Return the word for what the item mostly is: login, card, note, identity, ..., or custom."""
+    present = set(map(type, item.credentials))
     for word, kinds in KINDS:
-        if any(isinstance(c, kinds) for c in item.credentials):
+        if not present.isdisjoint(kinds):
             return word
     return "login" if item.urls else "custom" if item.credentials else "note"
 
