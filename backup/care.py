@@ -19,14 +19,13 @@ from backup import making, payload, reading, retention, targets
 from backup.book import Alarm, Book, Copy, Drill, Made, Target
 from backup.making import Advance
 from backup.payload import Link, Manifest, Part
-from backup.reading import Opened, Opener
+from backup.reading import Opener
 from backup.retention import Held, Policy
 from vault import canonical, cxf, moment
 from vault.errors import (
     BackupError,
     DamagedBackup,
     DamagedExport,
-    ForeignBackup,
     KeyferryError,
     NoSuchBackup,
     TargetMissing,
@@ -149,29 +148,11 @@ def _unknown(
 ) -> tuple[Finding, Copy | None, Made | None]:
     """Read a file nobody has told the book of: another device's, one from before a crash, or a stranger's."""
     try:
-        made = adopted(store, reading.check(path, opener))
+        made = making.adopted(store, reading.check(path, opener))
     except KeyferryError as error:
         return Finding(FOREIGN, target.id, str(path), text=error.message), None, None
     finding = Finding(GOOD, target.id, str(path), made.id, items=made.items)
     return finding, making.copy_of(made.id, path, now), made
-
-
-def adopted(store: Store, found: Opened) -> Made:
-    """Return what the book is to know of a set that was read whole; raises ``ForeignBackup`` for another vault's."""
-    manifest = found.manifest
-    if manifest.vault != store.vault_id:
-        raise ForeignBackup("the backup belongs to another vault")
-    return Made(
-        id=manifest.set,
-        name=found.path.name,
-        digest=found.digest,
-        size=found.size,
-        device=manifest.device,
-        counter=manifest.counter,
-        made_at=manifest.made_at,
-        items=manifest.counts.items,
-        content=manifest.content,
-    )
 
 
 def _noting(

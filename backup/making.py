@@ -6,6 +6,7 @@ Whatever goes wrong at one target is remembered as its trouble and leaves the ot
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -21,10 +22,10 @@ from backup import book as books
 from backup import payload, reading, sealing, targets
 from backup.book import Book, Copy, Made, Target
 from backup.payload import Gathered, Link, Manifest, Recipient, TargetList
-from backup.reading import Opener
+from backup.reading import Opened, Opener
 from backup.retention import look
 from vault import keys, moment
-from vault.errors import DamagedBackup, DiskFull, KeyferryError, NoTarget
+from vault.errors import DamagedBackup, DiskFull, ForeignBackup, ForgedSignature, KeyferryError, NoTarget
 from vault.files import held, private_file
 from vault.moment import Instant
 from vault.store import Store
@@ -58,7 +59,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def own_opener(store: Store) -> Opener:
     """Return what opens and proves this vault's sets on this device."""
-    return Opener((keys.own_device(store).age,), keys.own_roots(store))
+    return Opener((keys.own_device(store).age,), keys.own_roots(store), keys.own_chain(store))
 
 
 def create(
@@ -84,7 +85,7 @@ def create(
             state = _state(store, book, gathered)
         if if_changed and to is None and state == book.state and book.newest:
             return _brought(store, home, book, clock(), began)
-        book = books.change(store, home, lambda book: _begun(book, clock()))
+        book = books.change(store, home, lambda book: _begun(_welcomed(store, book, clock()), clock()))
         with store.snapshot():
             if not payload.is_there(gathered):  # an attachment was purged meanwhile
                 gathered = payload.gather(store, clock())
@@ -116,6 +117,18 @@ def recipients(store: Store, book: Book) -> tuple[Recipient, ...]:
 def _begun(book: Book, now: Instant) -> Book:
     """Reserve a counter: no two sets of a device have the same, even if this one is never finished."""
     return msgspec.structs.replace(book, counter=book.counter + 1, clock=look(book.clock, moment.to_datetime(now)))
+
+
+def _welcomed(store: Store, book: Book, now: Instant) -> Book:
+    """Return the book with the sets that others have put into the targets."""
+    for target in book.targets:
+        with contextlib.suppress(KeyferryError):
+            folder = targets.locate(target)
+            found = target
+            for made, copy in newcomers(store, book, target, folder, now):
+                book, found = books.with_set(book, made), books.with_copy(found, copy)
+            book = books.with_target(book, found)
+    return book
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -209,7 +222,7 @@ def bring(book: Book, made: Made, now: Instant) -> Iterator[_Place]:
 
 
 def good_copy(book: Book, made: Made) -> Path:
-    """Return the path of a copy of the set whose bytes are right, read now; raises ``DamagedBackup`` if there is none."""
+    """Return the path of a copy of the set whose bytes are right, read now; raises ``DamagedBackup``."""
     for target in book.holders(made.id):
         try:
             path = targets.locate(target) / made.name
@@ -218,6 +231,47 @@ def good_copy(book: Book, made: Made) -> Path:
         except KeyferryError:
             continue
     raise DamagedBackup(f"no good copy of {made.name} is within reach", hint="plug in the drive that has one")
+
+
+def adopted(store: Store, found: Opened) -> Made:
+    """Return what the book is to know of a set that was read whole.
+
+    Raises ``ForeignBackup`` for another vault's, ``ForgedSignature`` for one of a device that is no member now.
+    """
+    manifest = found.manifest
+    if manifest.vault != store.vault_id:
+        raise ForeignBackup("the backup belongs to another vault")
+    if all(member.device_id != manifest.device for member in keys.members(store)):
+        raise ForgedSignature("it is signed by a revoked device")
+    return Made(
+        id=manifest.set,
+        name=found.path.name,
+        digest=found.digest,
+        size=found.size,
+        device=manifest.device,
+        counter=manifest.counter,
+        made_at=manifest.made_at,
+        items=manifest.counts.items,
+        content=manifest.content,
+    )
+
+
+def newcomers(store: Store, book: Book, target: Target, folder: Path, now: Instant) -> Iterator[tuple[Made, Copy]]:
+    """Yield the sets in a target that the book does not know: another device's, or one from before a crash.
+
+    Files that are none of this vault's, or not whole, are passed over.
+    """
+    known = {made.name for copy in target.copies if (made := book.made(copy.set)) is not None}
+    known |= {link.set[:8] for link in target.pruned}
+    opener = own_opener(store)
+    for path in targets.files(folder):
+        cut = targets.NAME.fullmatch(path.name)
+        if cut is None or path.name in known or cut[2] in known:
+            continue
+        with contextlib.suppress(KeyferryError):
+            reading.peek(path, opener)  # a stranger's file is told by its beginning
+            made = adopted(store, reading.check(path, opener))
+            yield made, copy_of(made.id, path, now)
 
 
 class _Writer:

@@ -210,16 +210,22 @@ class Found:
         self.whole: list[str] = []  # names of the parts that were whole and right
 
 
-def read(found: Found, roots: Sequence[bytes] | None, receiver: Receiver | None = None) -> Take:
+def read(
+    found: Found, roots: Sequence[bytes] | None, receiver: Receiver | None = None, own_chain: Sequence[bytes] = ()
+) -> Take:
     """Read and check a set; it is whole and its device's when the generator ends.
 
     ``roots`` are the root keys to trust; None trusts the one the set itself brings, which proves nothing of its origin.
+    With ``own_chain`` the set's chain must be a beginning of it or go on from it: who has an old kit could else begin
+    where it was still in force and enrol devices of his own.
     Raises ``DamagedBackup``, ``ForgedSignature``, ``NewerBackup``.
     """
     members: list[Member] = []
     data = yield from _small(MANIFEST, members)
     found.statement = yield from _small(SIGNATURE, members)
     found.signed = keys.check_statement(found.statement, PURPOSE, data, roots)
+    if own_chain and not _follows(found.signed.chain, own_chain):
+        raise ForgedSignature("its list of devices parts from the one this vault has")
     found.manifest = manifest = _manifest(data, found.signed)
     if receiver is not None:
         receiver.begin(manifest)
@@ -235,6 +241,10 @@ def read(found: Found, roots: Sequence[bytes] | None, receiver: Receiver | None 
     expected = zipped.directory((*members, padding))
     if (yield from zipped.exactly(len(expected))) != expected:
         raise _odd()
+
+
+def _follows(chain: Sequence[bytes], own: Sequence[bytes]) -> bool:
+    return keys.is_prefix(chain, own) or keys.is_prefix(own, chain)
 
 
 def _small(name: str, members: list[Member]) -> Generator[int, bytes, bytes]:

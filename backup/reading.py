@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,10 +21,11 @@ _BUFFER = 1 << 20
 
 
 class Opener(msgspec.Struct, frozen=True):
-    """What opens and proves sets: age identities, and the root keys to trust (None: none is known)."""
+    """What opens and proves sets: age identities, the root keys to trust (None: none is known), this device's chain."""
 
     identities: tuple[str, ...]
     roots: tuple[bytes, ...] | None
+    chain: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"Opener({len(self.identities)} identities)"
@@ -49,7 +49,7 @@ def check(path: Path, opener: Opener, receiver: Receiver | None = None) -> Opene
     """
     found = payload.Found()
     with _Source(path) as source:
-        _unseal(source, opener, payload.read(found, opener.roots, receiver))
+        _unseal(source, opener, payload.read(found, opener.roots, receiver, opener.chain))
         if found.manifest is None or found.signed is None:
             raise DamagedBackup("the backup is not built as Keyferry builds them")
         return Opened(path, found.manifest, found.signed, source.size, source.digest)
@@ -60,7 +60,7 @@ def peek(path: Path, opener: Opener) -> Opened:
     found = payload.Found()
     with _Source(path) as source:
         with contextlib.suppress(_EnoughError):
-            _unseal(source, opener, payload.read(found, opener.roots, _Stop()))
+            _unseal(source, opener, payload.read(found, opener.roots, _Stop(), opener.chain))
         if found.manifest is None or found.signed is None:
             raise DamagedBackup("the backup is not built as Keyferry builds them")
         return Opened(path, found.manifest, found.signed, source.size)

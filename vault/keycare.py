@@ -217,7 +217,7 @@ def _settings(home: Path) -> Settings | None:
 
 
 def _that_opens(home: Path, vault_id: str, keys: tuple[bytes, ...]) -> tuple[bytes, str, str, str | None]:
-    """Return the key that opens the vault file, the vault's name and day and the key's name; raises ``DamagedVault``."""
+    """Return the key that opens the vault file, the vault's name and day, the key's name. Raises ``DamagedVault``."""
     for key in keys:
         try:
             store = Store.open(home / STORE, key)

@@ -29,12 +29,14 @@ from vault.membership import (
     enrol,
     head_of,
     is_prefix,
+    outranks,
     read_chain,
     revoke,
     vault_id_of,
     verify_membership,
 )
 from vault.opening import Opened, open_keys, open_vault
+from vault.rejoining import adopt_vault, rejoin_vault
 from vault.settings import default_home, has_vault
 from vault.statement import Signed
 
@@ -48,6 +50,7 @@ __all__ = [
     "Root",
     "Signed",
     "accept_older",
+    "adopt_vault",
     "check_kit",
     "check_statement",
     "choose_holder",
@@ -68,12 +71,14 @@ __all__ = [
     "move_key",
     "open_keys",
     "open_vault",
+    "outranks",
     "own_chain",
     "own_device",
     "own_roots",
     "print_kit",
     "read_chain",
     "read_kit",
+    "rejoin_vault",
     "renew_kit",
     "revoke",
     "root_public",
