@@ -22,10 +22,10 @@ def spells(text: str, path: tuple[str, ...]) -> bool:
 def spelled(text: str, path: tuple[str, ...]) -> int:
     """Return how many titles at the end of the path the text consists of, with separators of any kind; 0 for none."""
     for n, title in enumerate(reversed(path), 1):
-        if not text.endswith(title):
-            text = text.rstrip(_BETWEEN)
-            if not text.endswith(title):
+        while not text.endswith(title):
+            if not text or text[-1] not in _BETWEEN:
                 return 0
+            text = text[:-1]
         text = text[: len(text) - len(title)]
         if not text.strip(_BETWEEN):
             return n

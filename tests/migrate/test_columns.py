@@ -107,6 +107,24 @@ def test_every_cell_of_any_table_is_found_again_in_its_item(format: str, data: s
     assert values["quarantined"] == values["dropped"] == 0
 
 
+FOLDERS = {"bitwarden_csv": ("folder", "/"), "lastpass_csv": ("grouping", "\\")}
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+@pytest.mark.parametrize(
+    "names", [("0 ", "0"), (" 0", "0"), ("0", " 0 "), ("a,", "b"), (":", "/b"), (" ", "a"), ("a ",)]
+)
+def test_a_folders_name_may_begin_and_end_with_what_separates_others(format: str, names: tuple[str, ...]) -> None:
+    column, mark = FOLDERS[format]
+    header = list(HEADERS[format])
+    row = {"name": "t", "type": "login", "fav": "0", column: mark.join(names)}
+    loaded = laws.load(format, file_of(header, [[row.get(name, "") for name in header]]))
+    back, losses = laws.again(format, loaded)
+    assert losses == []
+    assert laws.canon(back) == laws.canon(loaded)
+    converting.read(catalog.open_source(Path("t.csv"), format=format, data=loaded.source.data))
+
+
 def bare(item: Item) -> bytes:
     """Return an item without what a file of another order changes."""
     return canonical(msgspec.structs.replace(item, id="", collections=()))

@@ -171,7 +171,11 @@ def test_an_item_in_two_collections_is_in_both(store: Store) -> None:
         ("Home/Mail", ("Mail",), False),
         ("Home/Mail", ("Work", "Mail"), False),
         ("Old Mail", ("Mail",), False),
+        ("0 /0", ("0 ", "0"), True),
+        ("a/:b/c", ("a", ":b", "c"), True),
+        ("a, /b", ("a,", "b"), True),
         ("", ("",), True),
+        ("", ("a",), False),
         ("b4fdffe3-a647", ("Bank",), False),
     ],
 )
