@@ -67,10 +67,21 @@ def private_file(
             if proven is not None:
                 proven(beside)
             _settle(beside, path, replace)
-            sync_folder(path.parent)
+            _make_durable(path, replace)
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
+
+
+def _make_durable(path: Path, replace: bool) -> None:
+    """Flush the folder; a new name that may not last is taken back, so that an error means that nothing was written."""
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        if not replace:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
 
 
 def check_target(path: Path, *, replace: bool = True) -> None:

@@ -123,6 +123,16 @@ def test_what_a_killed_writing_left_goes_with_the_next_one_after_an_hour(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {"file", young.name, other.name}
 
 
+def test_a_new_name_that_cannot_be_made_durable_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr("vault.files.sync_folder", refuse)
+    with pytest.raises(CannotWrite, match="input/output error"):
+        write_private(tmp_path / "file", b"new", replace=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_block_that_fails_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), private_file(tmp_path / "file") as out:
         out.write(b"half")
