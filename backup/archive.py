@@ -14,11 +14,13 @@ from backup.book import Alarm, Drill, Made
 from backup.making import Outcome, create
 from vault import moment
 from vault.errors import KeyferryError
+from vault.files import held
 from vault.moment import Instant
 from vault.store import Store
 
-__all__ = ["Facts", "Outcome", "before_change", "create", "create_if_due", "facts", "target_folders"]
+__all__ = ["Facts", "Outcome", "before_change", "create", "create_if_due", "facts", "keep_up", "target_folders"]
 
+AGENT_LOCK = "agent.lock"
 PROOF_LASTS = 14  # days after which a restore must have been proven again
 
 
@@ -29,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True):
     proven: Drill | None
     schedule: str
     targets: tuple[str, ...]
+    others: tuple[str, ...]  # names of recipients who were added by consent
     alarms: tuple[Alarm, ...]
     troubles: tuple[str, ...]
     notes: tuple[str, ...]
@@ -57,14 +60,55 @@ def create_if_due(
 
     Raises as ``create``.
     """
+    begun = clock()
     book = books.load(store, home)
-    now = moment.to_datetime(clock())
-    served = moment.to_datetime(book.served_at) if book.served_at else None
-    if not schedule.due(book.schedule, served, now, zone or schedule.LocalZone()).is_due:
+    asked = _due(store, book, begun, zone)
+    if asked.clock_moved_back:
+        books.change(store, home, lambda book: msgspec.structs.replace(book, served_at=begun))
+    if not asked.is_due:
         return None
     done = create(store, home, if_changed=True, clock=clock)
-    books.change(store, home, lambda book: msgspec.structs.replace(book, served_at=clock()))
+    books.change(store, home, lambda book: msgspec.structs.replace(book, served_at=begun))
     return done
+
+
+def keep_up(store: Store, home: Path, *, clock: Callable[[], Instant] = moment.now) -> str:
+    """Make the backup that is due, if no agent is there to make it; return what went wrong, or nothing.
+
+    Commands that have changed the vault end with it, so that backups are on without an agent. A vault's first one is
+    due at the first scheduled time after it was made. It never raises what a target raises: the change is done.
+    """
+    book = books.load(store, home)
+    served = book.served_at or store.meta("made_at") or ""
+    if not served or not _due(store, book, clock(), None, served).is_due or _agent_runs(home):
+        return ""
+    try:
+        done = create_if_due(store, home, clock=clock)
+    except KeyferryError as error:
+        return f"the backup that is due could not be made: {error.message}"
+    return "; ".join(one.trouble for one in done.troubles) if done is not None else ""
+
+
+def _due(store: Store, book: books.Book, now: Instant, zone: tzinfo | None, served: Instant = "") -> schedule.Due:
+    last = served or book.served_at
+    return schedule.due(
+        book.schedule,
+        moment.to_datetime(last) if last else None,
+        moment.to_datetime(now),
+        zone or schedule.LocalZone(),
+    )
+
+
+def _agent_runs(home: Path) -> bool:
+    """Tell whether an agent holds its lock."""
+    lock = home / AGENT_LOCK
+    if not lock.exists():
+        return False
+    try:
+        with held(lock):
+            return False
+    except KeyferryError:
+        return True
 
 
 def target_folders(store: Store, home: Path) -> tuple[Path, ...]:
@@ -99,6 +143,7 @@ def facts(store: Store, home: Path, now: Instant) -> Facts:
         proven=book.proven,
         schedule=schedule.described(book.schedule),
         targets=tuple(target.path for target in book.targets),
+        others=tuple(one.name for one in book.recipients),
         alarms=alarms,
         troubles=tuple(dict.fromkeys(troubles)),
         notes=tuple(notes),

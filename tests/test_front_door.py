@@ -92,11 +92,18 @@ def test_help_and_no_arguments_show_every_command_with_one_line() -> None:
 def test_each_command_of_the_table_exists_and_has_the_shared_options(name: str) -> None:
     found = keyferry.door.get_command(click.Context(keyferry.door), name)
     assert found is not None
-    leaves = found.commands.values() if isinstance(found, click.Group) else [found]
-    for leaf in leaves:
+    for leaf in _leaves(found):
         options = {flag for parameter in leaf.params for flag in parameter.opts}
         assert {"--home", "--json", "--yes"} <= options, leaf.name
         assert leaf.help, leaf.name
+
+
+def _leaves(found: click.Command) -> Iterator[click.Command]:
+    if not isinstance(found, click.Group):
+        yield found
+        return
+    for inner in found.commands.values():
+        yield from _leaves(inner)
 
 
 def test_shared_options_may_stand_before_the_command(ends: Door, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,8 @@ def undo(session: Session, run: str | None) -> None:
     session.table(("id", "title"), [(one[:8], title) for one, title in names.items()], title="kept: edited since")
     session.out({"run": chosen, "removed": before - after, "kept": [{"id": i, "title": t} for i, t in names.items()]})
     stays = f"; {len(kept)} edited since stay" if kept else ""
-    session.done(f"took back run {chosen}: {before - after:,} items removed, {after:,} left{stays}")
+    gone = f"{before - after:,} items removed" if after <= before else f"{after - before:,} items are back"
+    session.done(f"took back run {chosen}: {gone}, {after:,} left{stays}")
 
 
 def _newest(store: Store) -> str | None:

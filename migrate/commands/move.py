@@ -109,11 +109,16 @@ def _one(
 @contextmanager
 def _store(session: Session, dry_run: bool) -> Iterator[Store]:
     """Give the vault of this home, made if there is none; what was made for a move that fails goes again."""
+    from backup import archive
     from vault.keys import has_vault, init_vault
 
     if has_vault(session.home):
         with open_vault(session) as store:
+            if not dry_run:
+                copy_before(session, store)
             yield store
+            if not dry_run and (trouble := archive.keep_up(store, session.home)):
+                session.warn(trouble)
         return
     if dry_run:
         with _scratch() as store:
@@ -129,6 +134,18 @@ def _store(session: Session, dry_run: bool) -> Iterator[Store]:
         destroy(session.home)
         raise
     session.say(f"made a new vault in {session.home}")
+
+
+def copy_before(session: Session, store: Store) -> None:
+    """Make a backup of the vault as it is; an import goes on without one, as it can be taken back."""
+    from backup import archive
+    from vault.errors import KeyferryError
+
+    with session.progress("backing up first", store.count()) as bar:
+        try:
+            archive.before_change(store, session.home, advance=bar.advance)
+        except KeyferryError as error:
+            session.warn(f"no backup was made before this import: {error.message}")
 
 
 @contextmanager

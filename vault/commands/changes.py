@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -47,7 +48,7 @@ def add(session: Session, kind: str, title: str, texts: tuple[str, ...], files: 
     item = new_item(kind, _new_id(), title, at)
     given = _pairs(texts, "--set")
     _refuse_secrets(item, given)
-    with opened(session, read_only=False) as store, store.transaction():
+    with changing(session) as store, store.transaction():
         item = _changed(store, item, given, _read(item, _pairs(files, "--set-file")), make, at)
         store.put(item, now=at)
         sentence = f"added {kind_of(item)} {name_of(item)} as {item.id}"
@@ -72,7 +73,7 @@ def edit(
     given, read = _pairs(texts, "--set"), _pairs(files, "--set-file")
     if not (given or read or gone or make):
         raise UsageError("nothing to change", hint="give --set, --set-file, --unset or --generate")
-    with opened(session, read_only=False) as store:
+    with changing(session) as store:
         old = store.find(item)
         _refuse_secrets(old, given)
         values = _read(old, read)  # before the vault is locked for others: standard input may take its time
@@ -86,6 +87,17 @@ def edit(
             made = msgspec.structs.replace(made, modified_at=at)
             store.put(made, now=at)
         tell(session, store, made, f"changed {name_of(made)}", changed=True)
+
+
+@contextmanager
+def changing(session: Session) -> Iterator[Store]:
+    """Open the vault to be changed; where no agent does it, the backup that is due is made at the end."""
+    from backup.archive import keep_up
+
+    with opened(session, read_only=False) as store:
+        yield store
+        if store.changes and (trouble := keep_up(store, session.home)):
+            session.warn(trouble)
 
 
 def _new_id() -> str:
@@ -185,7 +197,7 @@ def _without(item: Item, gone: tuple[str, ...], at: Instant) -> Item:
 @click.option("--purge", is_flag=True, help="Remove it for good, with its past and its files.")
 def rm(session: Session, item: str, purge: bool) -> None:
     """Put an ITEM into the trash, or remove it for good."""
-    with opened(session, read_only=False) as store:
+    with changing(session) as store:
         at = now()
         found = store.find(item)
         if purge:
@@ -204,7 +216,7 @@ def rm(session: Session, item: str, purge: bool) -> None:
 @click.argument("item")
 def restore_item(session: Session, item: str) -> None:
     """Take an ITEM out of the trash."""
-    with opened(session, read_only=False) as store:
+    with changing(session) as store:
         found = store.find(item, trashed=True)
         if not found.trashed:
             tell(session, store, found, f"{name_of(found)} is not in the trash")

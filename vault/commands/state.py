@@ -9,6 +9,8 @@ import click
 from vault.screen import Session, command
 
 if TYPE_CHECKING:
+    from backup.archive import Facts
+    from vault.checkup import Finding
     from vault.keys import Opened
 
 _HEALTH = 5
@@ -17,10 +19,13 @@ _HEALTH = 5
 @command("status", help="Say how vault, key, kit and copies are.")
 def status(session: Session) -> None:
     """Show the state of the vault."""
+    from backup import archive
     from vault.keys import kit_reminder
+    from vault.moment import now
 
     with opened_by(session, read_only=True) as opened:
-        facts, reminder = _facts(opened), kit_reminder(opened.store)
+        copies = archive.facts(opened.store, session.home, now())
+        facts, reminder = {**_facts(opened), **_backups(copies)}, kit_reminder(opened.store)
     session.out(facts)
     kits = {"none": "none", "waiting": "not saved", "handed out": "saved, not checked", "checked": "checked"}
     day = facts["kit_checked_at"]
@@ -32,10 +37,18 @@ def status(session: Session) -> None:
         ("key", facts["key"]),
         ("rollback anchor", facts["anchor"]),
         ("recovery kit", kits[facts["kit"]] + (f" on {day[:10]}" if day else "") + _id_of(facts)),
-        ("backups", "none"),
+        ("last backup", facts["last_backup"] or "none"),
+        ("last proven restore", facts["last_proven_restore"] or "none"),
+        ("backup schedule", copies.schedule),
+        *(("backup target", path) for path in copies.targets),
+        *(("opens backups too", name) for name in copies.others),
         ("sync", "off"),
     ]
     session.table(("what", "state"), shown)
+    for trouble in copies.troubles:
+        session.warn(trouble)
+    for note in copies.notes:
+        session.say(note)
     session.done(reminder or f"{facts['items']} items, the recovery kit is checked")
 
 
@@ -50,7 +63,7 @@ def doctor(session: Session, accept_older: bool) -> int:
         accepted = accept_older and keys.is_older(opened.store, opened.holder)
         if accepted:
             keys.accept_older(opened.store, opened.holder, now())
-        found = checkup.findings(opened)
+        found = (*checkup.findings(opened), *_of_backups(opened))
     for finding in found:
         session.say(f"{finding.what}; {finding.remedy}")
     if accepted:
@@ -58,6 +71,15 @@ def doctor(session: Session, accept_older: bool) -> int:
     session.done(f"found {len(found)} faults" if found else "the vault is in order")
     session.out({"accepted_older": accepted, "findings": [{"what": f.what, "remedy": f.remedy} for f in found]})
     return _HEALTH if found else 0
+
+
+def _of_backups(opened: Opened) -> tuple[Finding, ...]:
+    from backup import archive
+    from vault.checkup import Finding
+    from vault.moment import now
+
+    copies = archive.facts(opened.store, opened.home, now())
+    return tuple(Finding(trouble, "keyferry backup verify --all --repair") for trouble in copies.troubles)
 
 
 def opened_by(session: Session, *, read_only: bool = False, accept_older: bool = False, quiet: bool = False) -> Opened:
@@ -87,8 +109,6 @@ def _facts(opened: Opened) -> dict[str, Any]:
         "kit_checked_at": checked,
         "kit": "checked" if checked else "none" if not recipient else "handed out" if handed else "waiting",
         "kit_key_id": key_id(recipient) if recipient else None,
-        "last_backup": None,
-        "last_proven_restore": None,
         "sync": None,
         "vault": store.vault_id,
         "name": opened.settings.name,
@@ -97,6 +117,18 @@ def _facts(opened: Opened) -> dict[str, Any]:
         "key": opened.holder.title,
         "key_holder": opened.holder.kind,
         "anchor": opened.holder.anchor_worth,
+    }
+
+
+def _backups(copies: Facts) -> dict[str, Any]:
+    """Return what ``status --json`` tells of the backups."""
+    return {
+        "last_backup": copies.last.made_at if copies.last else None,
+        "last_proven_restore": copies.proven.at if copies.proven else None,
+        "backup_schedule": copies.schedule,
+        "backup_targets": copies.targets,
+        "backup_recipients": copies.others,
+        "backup_troubles": copies.troubles,
     }
 
 
