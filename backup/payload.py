@@ -8,7 +8,7 @@
     padding            zeros
 
 Read front to back; the signature is checked before the manifest is parsed, and each part against the manifest. More
-parts, fewer, or others in another order are an error.
+parts, fewer, or others in another order are an error, and so is a single bit that is not as its device wrote it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,16 @@ _LARGEST = 0xFFFFFFFE
 _WHOLE = 32 << 20  # a document up to this size is read once, a larger one twice
 _LEVEL = 4
 _NAME = re.compile(r"documents/[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """One part of a set as its manifest lists it."""
 
     name: str
     size: int
     sha256: str
+    packed: str = ""  # SHA-256 of its bytes in the ZIP, if they are deflated: no content has two such forms
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -142,8 +144,8 @@ def gather(store: Store, made_at: Instant, advance: Callable[[int], None] = lamb
         for line in store.history():
             history.add(line)
     documents = [_document(store, name) for name in store.documents()]
-    parts = (vault.part(), history.part(), *documents)
-    content = hashlib.sha256(f"keyferry content 1\n{body.hexdigest()}\n{parts[1].sha256}\n".encode())
+    packed = {one.name: one.finish() for one in (vault, history)}
+    parts = (vault.part(packed[VAULT]), history.part(packed[HISTORY]), *documents)
     counts = Counts(
         items=store.count(),
         trashed=store.count(state="trashed"),
@@ -151,9 +153,14 @@ def gather(store: Store, made_at: Instant, advance: Callable[[int], None] = lamb
         documents=len(documents),
         document_bytes=sum(part.size for part in documents),
     )
-    packed = {one.name: one.finish() for one in (vault, history)}
     members = {one.name: one.member(packed[one.name]) for one in (vault, history)}
-    return Gathered(store, parts, packed, members, counts, content.hexdigest())
+    return Gathered(store, parts, packed, members, counts, _content(body.hexdigest(), parts))
+
+
+def _content(body: str, parts: Sequence[Part]) -> str:
+    """Return the digest of what the vault holds; the first line of the vault tells the time and is left out."""
+    digests = ("keyferry content 1", body, parts[1].sha256, *sorted(part.sha256 for part in parts[2:]))
+    return hashlib.sha256("".join(f"{one}\n" for one in digests).encode()).hexdigest()
 
 
 def is_there(gathered: Gathered) -> bool:
@@ -258,9 +265,9 @@ def _small(name: str, members: list[Member]) -> Generator[int, bytes, bytes]:
 
 
 def _part(part: Part, member: Member, receiver: Receiver | None) -> Take:
-    if member.size != part.size or member.deflated != (part.name in (VAULT, HISTORY)):
+    if member.size != part.size or member.deflated != bool(part.packed):
         raise _odd()
-    digest = hashlib.sha256()
+    digest, packed = hashlib.sha256(), hashlib.sha256()
     use = receiver.part(part) if receiver is not None else None
 
     def take(piece: bytes) -> None:
@@ -268,8 +275,8 @@ def _part(part: Part, member: Member, receiver: Receiver | None) -> Take:
         if use is not None:
             use(piece)
 
-    yield from zipped.read_body(member, take)
-    if digest.hexdigest() != part.sha256:
+    yield from zipped.read_body(member, take, packed.update)
+    if digest.hexdigest() != part.sha256 or packed.hexdigest() != (part.packed or part.sha256):
         raise DamagedBackup("a part of the backup is not the one its device has signed")
     if receiver is not None:
         receiver.end(part)
@@ -303,7 +310,9 @@ def _is_sane(manifest: Manifest) -> bool:
         and len(set(names)) == len(names)
         and all(_NAME.fullmatch(part.name) and part.name == DOCUMENTS + part.sha256 for part in documents)
         and all(0 <= part.size <= _LARGEST for part in manifest.members)
+        and all(bool(part.packed) == (part.name in (VAULT, HISTORY)) for part in manifest.members)
         and is_instant(manifest.made_at)
+        and _TIME.fullmatch(manifest.made_at) is not None
         and manifest.counter > 0
         and re.fullmatch(r"[0-9a-f]{16}", manifest.set) is not None
     )
@@ -357,11 +366,11 @@ class _Packed:
         self._digest.update(data)
         self._packed.append(self._deflater.compress(data))
 
-    def part(self) -> Part:
-        self._press()
-        return Part(self.name, self._size, self._digest.hexdigest())
+    def part(self, packed: bytes) -> Part:
+        return Part(self.name, self._size, self._digest.hexdigest(), hashlib.sha256(packed).hexdigest())
 
     def finish(self) -> bytes:
+        self._press()
         self._packed.append(self._deflater.flush())
         return b"".join(self._packed)
 

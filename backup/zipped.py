@@ -66,7 +66,8 @@ def directory(members: Sequence[Member]) -> bytes:
 def padding(members: Sequence[Member]) -> Member:
     """Return the member of zeros that ends the ZIP, so that its size tells little of what is in it.
 
-    Sizes go in steps: the first is 4,096 bytes, each next one a twentieth more, rounded down.
+    Sizes go in steps: the first is 4,096 bytes, each next one a twentieth more, rounded down. It is never larger than
+    a member may be; beyond 80 GB the size of the ZIP is then below its step.
     """
     empty = Member(PADDING, 0, 0, 0)
     whole = sum(len(local_header(member)) + member.packed for member in (*members, empty))
@@ -74,7 +75,7 @@ def padding(members: Sequence[Member]) -> Member:
     step = _FIRST_STEP
     while step < whole:
         step += step // 20
-    size = step - whole
+    size = min(step - whole, _U32 - 1)
     crc = 0
     for at in range(0, size, _PIECE):
         crc = zlib.crc32(bytes(min(_PIECE, size - at)), crc)
@@ -117,13 +118,21 @@ def read_header(name: str, most: int) -> Generator[int, bytes, Member]:
     return member
 
 
-def read_body(member: Member, use: Callable[[bytes], object]) -> Take:
-    """Take a member's bytes and hand its content on, never more than its size; raises ``DamagedBackup``."""
+def read_body(
+    member: Member, use: Callable[[bytes], object], packed: Callable[[bytes], object] = lambda _: None
+) -> Take:
+    """Take a member's bytes, hand them to ``packed`` and their content to ``use``, never more than the member's size.
+
+    Raises ``DamagedBackup``.
+    """
     left, size, crc = member.packed, 0, 0
     inflater = zlib.decompressobj(-zlib.MAX_WBITS) if member.deflated else None
     while left:
         piece = yield min(left, _PIECE)
         left -= len(piece)
+        packed(piece)
+        if inflater is not None and inflater.eof:
+            raise _wrong()  # the library would keep all that follows
         for content in (piece,) if inflater is None else _inflated(inflater, piece, member.size - size):
             size += len(content)
             crc = zlib.crc32(content, crc)
@@ -133,7 +142,11 @@ def read_body(member: Member, use: Callable[[bytes], object]) -> Take:
         or crc != member.crc
         or (inflater is not None and (not inflater.eof or inflater.unused_data))
     ):
-        raise DamagedBackup("the backup holds a part that is not what it should be")
+        raise _wrong()
+
+
+def _wrong() -> DamagedBackup:
+    return DamagedBackup("the backup holds a part that is not what it should be")
 
 
 def _inflated(inflater: zlib._Decompress, piece: bytes, room: int) -> Generator[bytes, None, None]:
