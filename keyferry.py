@@ -56,6 +56,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Keep safe": {
         "init": (f"{_KEYS}:init", "Make a new vault."),
         "backup": (f"{_COPIES}.places:backup", "Make, list, check and prune sealed copies of the vault."),
+        "agent": (f"{_COPIES}.agent:agent", "Make backups by themselves, in the background."),
         "restore": (f"{_COPIES}.restore:restore", "Bring a backup back, onto a new device or into this vault."),
         "kit": (f"{_KEYS}:kit", "Save, print, check or renew the recovery kit."),
         "unlock": (f"{_KEYS}:unlock", "Put the vault's key back with the recovery kit."),
