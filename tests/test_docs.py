@@ -29,7 +29,7 @@ DOWNLOADS = {
     "bitwarden_export.json": "bitwarden_json/household.json",
     "lastpass.csv": "lastpass_csv/household.csv",
 }
-PLACES = {"/media/stick": "stick"}
+PLACES = {"/media/stick": "stick", "/media/disk": "disk"}
 
 
 @dataclass(frozen=True, slots=True)

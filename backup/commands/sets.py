@@ -11,8 +11,10 @@ from backup.commands.shared import PATH, counted, open_vault, shown_size
 from vault.screen import Session, command
 
 if TYPE_CHECKING:
+    from backup.book import Drill
     from backup.care import Finding
     from backup.making import Outcome
+    from vault.store import Store
 
 HEALTH = 5
 
@@ -128,15 +130,31 @@ def verify(session: Session, which: tuple[str, ...], every: bool, repair: bool) 
         total = sum(len(target.copies) for target in book.targets)
         with session.progress("reading backups", total) as bar:
             found = care.verify(store, session.home, wanted, repair=repair, advance=bar.advance)
+        proof = _proof(session, store) if wanted is None and any(one.verdict == care.GOOD for one in found) else None
     session.table(("file", "state"), [(one.path, _state(one)) for one in found])
     for one in found:
         _explain(session, one, repair)
     bad = [one for one in found if one.verdict != care.GOOD and not one.healed]
     away = sum(one.verdict == care.AWAY for one in bad)
     healed = sum(one.healed for one in found)
+    if proof is not None and proof.trouble:
+        session.warn(f"the newest backup cannot be restored: {proof.trouble}")
+    elif proof is not None:
+        session.say(f"restored the newest backup into memory: all {counted(proof.items, 'item')} are as they were")
     session.done(_summary(found, len(bad) - away, away, healed))
     session.out(found)
-    return HEALTH if bad else 0
+    return HEALTH if bad or (proof is not None and proof.trouble) else 0
+
+
+def _proof(session: Session, store: Store) -> Drill | None:
+    from backup import care
+    from vault.errors import NoSuchBackup
+
+    try:
+        with session.progress("restoring into memory", store.count()) as bar:
+            return care.drill(store, session.home, advance=bar.advance)
+    except NoSuchBackup:
+        return None
 
 
 def _state(one: Finding) -> str:
