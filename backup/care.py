@@ -24,12 +24,11 @@ from backup.retention import Held, Policy
 from vault import canonical, cxf, moment
 from vault.errors import (
     BackupError,
+    CannotRead,
     DamagedBackup,
     DamagedExport,
     KeyferryError,
     NoSuchBackup,
-    TargetMissing,
-    UnsafeTarget,
 )
 from vault.files import sync_folder, write_errors
 from vault.model import Item, Vault
@@ -105,10 +104,8 @@ def _at_target(
         folder = targets.locate(target)
         present = {path.name: path for path in targets.files(folder)}
     except KeyferryError as error:
-        if isinstance(error, TargetMissing | UnsafeTarget):
-            yield Finding(AWAY, target.id, target.path, text=error.message), None, None
-            return
-        raise
+        yield Finding(AWAY, target.id, target.path, text=error.message), None, None
+        return
     known = {made.name: (made, copy) for copy in target.copies if (made := book.made(copy.set)) is not None}
     for name, (made, copy) in sorted(known.items()):
         present.pop(name, None)
@@ -134,7 +131,7 @@ def _known(
     except NoSuchBackup:
         text = "the file is gone, and was not pruned"
         verdict = MISSING
-    except BackupError as error:
+    except (BackupError, CannotRead) as error:
         text, verdict = error.message, DAMAGED
     affected = _affected(store, path, made, opener)
     other = _elsewhere(book, target, made)

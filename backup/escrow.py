@@ -18,6 +18,8 @@ def recipient(key: str, name: str) -> Recipient:
     import pyrage
 
     key, name = key.strip(), " ".join(name.split())
+    if key.isupper():
+        key = key.lower()  # the same key; Bech32 may be written either way
     if re.match(r"age-secret-key-", key, re.IGNORECASE):
         raise UsageError("that is a secret key", hint="give the public one, which begins with age1")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -40,18 +41,18 @@ def listed(store: Store, book: Book, place: str | None = None) -> tuple[Listed, 
         try:
             chosen = (targets.find(book, place),)
         except NoTarget:
-            if not Path(place).expanduser().is_dir():
+            if not _named(place).is_dir():
                 raise
-            return _in_folder(store, Path(place).expanduser())
+            return _in_folder(store, _named(place))
     found: list[Listed] = []
     for target in chosen:
         try:
             folder = targets.locate(target)
+            names = {path.name for path in targets.files(folder)}
         except KeyferryError:
             if place is not None:
                 raise
             continue
-        names = {path.name for path in targets.files(folder)}
         for copy in target.copies:
             made = book.made(copy.set)
             if made is None:
@@ -82,7 +83,7 @@ def made_of(book: Book, text: str) -> Made:
 
 def path_of(store: Store, book: Book, text: str) -> Path:
     """Return the file of the set a person means, be it known or a path. Raises ``NoSuchBackup``."""
-    path = Path(text).expanduser()
+    path = _named(text)
     if path.is_file():
         return path
     made = made_of(book, text)
@@ -94,6 +95,10 @@ def path_of(store: Store, book: Book, text: str) -> Path:
         if path.is_file():
             return path
     raise NoSuchBackup(f"no copy of {made.name} is within reach", hint="plug in the drive that has one")
+
+
+def _named(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # Path.expanduser raises for a user there is not
 
 
 def _in_folder(store: Store, folder: Path) -> tuple[Listed, ...]:

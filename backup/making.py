@@ -25,7 +25,16 @@ from backup.payload import Gathered, Link, Manifest, Recipient, TargetList
 from backup.reading import Opened, Opener
 from backup.retention import look
 from vault import keys, moment
-from vault.errors import DamagedBackup, DiskFull, ForeignBackup, ForgedSignature, KeyferryError, NoTarget
+from vault.errors import (
+    CannotRead,
+    DamagedBackup,
+    DamagedVault,
+    DiskFull,
+    ForeignBackup,
+    ForgedSignature,
+    KeyferryError,
+    NoTarget,
+)
 from vault.files import held, private_file
 from vault.moment import Instant
 from vault.store import Store
@@ -83,15 +92,18 @@ def create(
             book = books.load(store, home)
             gathered = payload.gather(store, clock(), advance)
             state = _state(store, book, gathered)
-        if if_changed and to is None and state == book.state and book.newest:
-            return _brought(store, home, book, clock(), began)
+        newest = book.made(book.newest)
+        if if_changed and to is None and state == book.state and newest is not None and _is_kept(book, newest):
+            return _brought(store, home, book, newest, clock(), began)
         book = books.change(store, home, lambda book: _begun(_welcomed(store, book, clock()), clock()))
         with store.snapshot():
             if not payload.is_there(gathered):  # an attachment was purged meanwhile
                 gathered = payload.gather(store, clock())
                 state = _state(store, book, gathered)
-            made, places = _made(store, book, gathered, clock(), to)
+            made, places, refused = _made(store, book, gathered, clock(), to)
         books.change(store, home, lambda book: _ended(book, made, places, state, clock()))
+    if made is None:
+        raise refused
     return Outcome(made, tuple(one.placed for one in places), time.monotonic() - began)
 
 
@@ -137,18 +149,18 @@ class _Place(msgspec.Struct, frozen=True):
     copy: Copy | None
 
 
-def _made(store: Store, book: Book, gathered: Gathered, now: Instant, to: Path | None) -> tuple[Made, list[_Place]]:
-    """Write the set to the first place that takes it and copy it to the others."""
+def _made(
+    store: Store, book: Book, gathered: Gathered, now: Instant, to: Path | None
+) -> tuple[Made | None, list[_Place], KeyferryError]:
+    """Write the set to the first place that takes it and copy it to the others; also what the first refusal was."""
     manifest = _manifest(store, book, gathered, now)
     writer = _Writer(store, gathered, manifest)
+    refused: KeyferryError = NoTarget("there is no backup target", hint="keyferry backup target add DIR")
     if to is not None:
-        return writer.write(to, None), [_Place(Placed("", str(to)), None, None)]
+        return writer.write(to, None), [_Place(Placed("", str(to)), None, None)], refused
     places: list[_Place] = []
     made_at: Path | None = None
     made: Made | None = None
-    first: KeyferryError | None = None
-    if not book.targets:
-        raise NoTarget("there is no backup target", hint="keyferry backup target add DIR")
     for target in book.targets:
         try:
             folder = targets.locate(target)
@@ -163,17 +175,19 @@ def _made(store: Store, book: Book, gathered: Gathered, now: Instant, to: Path |
                 copy_set(made_at, path, beside, made.digest)
             found = targets.moved(target, folder)
             places.append(_Place(Placed(target.id, str(path)), found, copy_of(made.id, path, now)))
+        except DamagedVault:
+            raise
         except KeyferryError as error:
-            first = first or error
+            if all(place.copy is not None for place in places):
+                refused = error
             trouble = Placed(target.id, target.path, error.message)
             places.append(_Place(trouble, msgspec.structs.replace(target, trouble=error.message), None))
-    if made is None:
-        raise first or NoTarget("there is no backup target", hint="keyferry backup target add DIR")
-    return made, places
+    return made, places, refused
 
 
-def _ended(book: Book, made: Made, places: list[_Place], state: str, now: Instant) -> Book:
-    book = books.with_set(book, made)
+def _ended(book: Book, made: Made | None, places: list[_Place], state: str, now: Instant) -> Book:
+    if made is not None:
+        book = books.with_set(book, made)
     if all(place.target is None for place in places):
         return book  # a file somewhere else: the next scheduled set is made as if it were not there
     for place in places:
@@ -190,28 +204,55 @@ def _ended(book: Book, made: Made, places: list[_Place], state: str, now: Instan
         if place.copy is not None:
             fresh = msgspec.structs.replace(books.with_copy(fresh, place.copy), seen_at=now)
         book = books.with_target(book, fresh)
-    return msgspec.structs.replace(book, newest=made.id, state=state)
+    return book if made is None else msgspec.structs.replace(book, newest=made.id, state=state)
 
 
-def _brought(store: Store, home: Path, book: Book, now: Instant, began: float) -> Outcome:
+def _is_kept(book: Book, made: Made) -> bool:
+    """Tell whether a good copy of the set is left: at a target where it was last seen, or read just now."""
+    if all(_holds(target, made) for target in book.targets):
+        return True
+    try:
+        good_copy(book, made)
+    except DamagedBackup:
+        return False
+    return True
+
+
+def _holds(target: Target, made: Made) -> bool:
+    """Tell whether the target has the set as it was when it was verified; of one that is away nothing else is known."""
+    copy = next((copy for copy in target.copies if copy.set == made.id and not copy.trouble), None)
+    if copy is None:
+        return False
+    try:
+        path = targets.locate(target) / made.name
+    except KeyferryError:
+        return True
+    try:
+        state = os.lstat(path)
+        return (state.st_size, state.st_mtime_ns) == (copy.size, copy.changed) or reading.digest_of(path) == made.digest
+    except (OSError, KeyferryError):
+        return False
+
+
+def _brought(store: Store, home: Path, book: Book, made: Made, now: Instant, began: float) -> Outcome:
     """Bring the newest set to the targets that lack it."""
-    made = book.made(book.newest)
-    places = [] if made is None else [place for place in bring(book, made, now) if place is not None]
-    if made is not None and places:
+    places = list(bring(book, made, now))
+    if places:
         books.change(store, home, lambda fresh: _ended(fresh, made, places, book.state, now))
     return Outcome(None, tuple(one.placed for one in places), time.monotonic() - began)
 
 
 def bring(book: Book, made: Made, now: Instant) -> Iterator[_Place]:
     """Copy a set to every target that lacks it, from one that holds it; yields what became of it at each."""
-    holders = {target.id for target in book.holders(made.id)}
     for target in book.targets:
-        if target.id in holders:
+        if _holds(target, made):
             continue
         try:
             folder = targets.locate(target)
             source = good_copy(book, made)
             path = folder / made.name
+            if os.path.lexists(path):
+                raise DamagedBackup(f"{path} is not as it was", hint="keyferry backup verify --all --repair")
             check_room(folder, made.size)
             copy_set(source, path, folder / targets.partial_name(book.tag), made.digest)
             found = targets.moved(target, folder)
@@ -336,14 +377,26 @@ def copy_set(source: Path, path: Path, beside: Path, digest: str, *, replace: bo
                 f"{path.parent} does not give back what was written", hint="check this disk, or use another"
             )
 
-    with private_file(path, replace=replace, beside=beside, proven=prove) as file, source.open("rb") as original:
-        while piece := original.read(_PIECE):
+    with private_file(path, replace=replace, beside=beside, proven=prove) as file:
+        for piece in _pieces(source):
             file.write(piece)
 
 
+def _pieces(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except OSError as error:
+        raise CannotRead(f"cannot read {path}: {(error.strerror or 'refused').lower()}") from None
+
+
 def copy_of(set_id: str, path: Path, now: Instant) -> Copy:
-    """Return what is to be remembered of a file that was just read back."""
-    state = os.stat(path)
+    """Return what is to be remembered of a file that was just read back; raises ``CannotRead`` if it has vanished."""
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise CannotRead(f"cannot read {path}: {(error.strerror or 'refused').lower()}") from None
     return Copy(set_id, now, "", state.st_size, state.st_mtime_ns)
 
 

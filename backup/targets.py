@@ -22,7 +22,7 @@ import msgspec
 from backup import mounts
 from backup.book import LOCAL, Book, Target
 from vault.errors import CannotRead, NoTarget, TargetMissing, UnsafeTarget, UsageError
-from vault.files import make_private_folder, read_file, write_private
+from vault.files import make_private_folder, read_file, write_errors, write_private
 from vault.moment import Instant
 
 MARKER = ".keyferry-target"
@@ -42,27 +42,29 @@ def partial_name(tag: str) -> str:
 
 
 def add(book: Book, path: Path, *, append_only: bool = False, force: bool = False) -> Target:
-    """Make the folder a target and return it; a folder that is one already keeps its id.
+    """Make the folder a target and return it; a folder that is one already, or lost its marker, keeps its id.
 
-    Raises ``UsageError`` (it is in the book), ``UnsafeTarget`` (open to others, without ``force``; no folder),
-    ``CannotWrite``, ``DiskFull``.
+    What is append-only stays so. Raises ``UsageError`` (it is in the book), ``UnsafeTarget`` (open to others, without
+    ``force``; no folder), ``CannotWrite``, ``DiskFull``.
     """
-    path = path.expanduser().absolute()
-    if path.is_symlink():
-        raise UnsafeTarget(f"{path} is a symbolic link", hint=f"name the folder itself: {path.resolve()}")
-    path = path.resolve()
-    if path.exists() and not path.is_dir():
-        raise UnsafeTarget(f"{path} is not a folder", hint="name a folder")
-    if path.exists() and any(path.iterdir()) and not force:
-        _check_rights(path)
+    named = Path(os.path.expanduser(path)).absolute()
+    path = _real(named)
+    if named.is_symlink():
+        raise UnsafeTarget(f"{named} is a symbolic link", hint=f"name the folder itself: {path}")
+    with write_errors(path):
+        if path.exists() and not path.is_dir():
+            raise UnsafeTarget(f"{path} is not a folder", hint="name a folder")
+        if path.exists() and any(path.iterdir()) and not force:
+            _check_rights(path)
     make_private_folder(path)
-    target_id = marker_of(path) or secrets.token_hex(8)
-    known = book.target(target_id)
-    if known is not None and not (known.path != str(path) and _is_gone(Path(known.path))):
+    marked = marker_of(path)
+    known = book.target(marked) if marked else next((one for one in book.targets if one.path == str(path)), None)
+    if marked and known is not None and not (known.path != str(path) and _is_gone(Path(known.path))):
         raise UsageError("this folder is a backup target already", hint="keyferry backup target list")
-    if marker_of(path) is None:
-        mark(path, target_id)
-    return _placed(known or Target(id=target_id, path=str(path)), path, append_only=append_only)
+    target = known or Target(id=marked or secrets.token_hex(8), path=str(path))
+    if marked is None:
+        mark(path, target.id)
+    return _placed(target, path, append_only=append_only or target.append_only)
 
 
 def mark(path: Path, target_id: str) -> None:
@@ -112,7 +114,7 @@ def moved(target: Target, place: Path) -> Target:
 
 def find(book: Book, text: str) -> Target:
     """Return the target a person means: its id, its path, or the path's last part. Raises ``NoTarget``."""
-    path = str(Path(text).expanduser().absolute().resolve())
+    path = str(_real(Path(os.path.expanduser(text))))
     for test in (lambda one: one.id == text or one.path == path, lambda one: Path(one.path).name == text):
         found = [target for target in book.targets if test(target)]
         if len(found) == 1:
@@ -195,6 +197,11 @@ def _check_rights(path: Path) -> None:
         raise UnsafeTarget(
             f"others on this machine can look into {path}", hint=f"chmod 700 {path}, or add it with --force"
         )
+
+
+def _real(path: Path) -> Path:
+    # Path.resolve raises where links go round in a circle.
+    return Path(os.path.realpath(path))
 
 
 def _is_gone(path: Path) -> bool:
