@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from vault import canonical, crypto, rows
 from vault.database import Database
@@ -36,6 +38,17 @@ _INTO = {
     "quarantine": "INSERT INTO quarantine (run, place, reason, raw) VALUES (?, ?, ?, ?)",
 }
 _BLOBS = {"past": 2, "journal": 5}  # where a line holds a row as text
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Text = str | None
+_SHAPES: dict[str, Any] = {
+    "order": tuple[Literal["items", "collections"], _Number, list[_Number]],
+    "run": tuple[_Number, str, str, str, str, str, str, str, _Text],
+    "past": tuple[str, str, str, _Number | None],
+    "arrival": tuple[_Number, _Number, str, str, str],
+    "journal": tuple[_Number, _Number, str, str, _Number | None, _Text, _Text],
+    "quarantine": tuple[_Number, str, str, str],
+}
+_UNIQUE = {"order": [(0,)], "run": [(0,), (1,)], "arrival": [(0, 1)], "journal": [(0,), (1, 2, 3)]}
 
 
 def lines(db: Database) -> Iterator[bytes]:
@@ -65,6 +78,7 @@ def fill(db: Database, vault: Vault, remembered: Iterable[bytes]) -> None:
             for line in remembered:
                 kind, *values = canonical.decode_any(line)
                 found.setdefault(kind, []).append(_decoded(kind, values))
+            _check_unique(vault, found)
             order = {table: (last, seqs) for table, last, seqs in found.pop("order", [])}
             rows.put_items_at(db, vault.items, _positions(order, "items", len(vault.items)))
             rows.put_collections_at(db, vault.collections, _positions(order, "collections", len(vault.collections)))
@@ -87,6 +101,15 @@ def _positions(order: dict[str, tuple[int, list[int]]], table: str, count: int) 
     return seqs
 
 
+def _check_unique(vault: Vault, found: dict[str, list[list[Any]]]) -> None:
+    names = [(item.id for item in vault.items), (collection.id for collection in vault.collections)]
+    places = ((kind, place) for kind, places in _UNIQUE.items() for place in places)
+    names += [(tuple(line[at] for at in place) for line in found.get(kind, ())) for kind, place in places]
+    for one in map(list, names):
+        if len(set(one)) != len(one):
+            raise ValueError("the same thing twice")
+
+
 def _line(*values: Any) -> bytes:
     return canonical.encode(values) + b"\n"
 
@@ -96,6 +119,7 @@ def _text(body: bytes | None) -> str | None:
 
 
 def _decoded(kind: str, values: list[Any]) -> list[Any]:
+    values = list(msgspec.convert(values, _SHAPES[kind]))
     at = _BLOBS.get(kind)
     if at is not None and values[at] is not None:
         values[at] = values[at].encode()
