@@ -102,12 +102,11 @@ def _positions(order: dict[str, tuple[int, list[int]]], table: str, count: int) 
 
 
 def _check_unique(vault: Vault, found: dict[str, list[list[Any]]]) -> None:
-    names = [(item.id for item in vault.items), (collection.id for collection in vault.collections)]
-    places = ((kind, place) for kind, places in _UNIQUE.items() for place in places)
-    names += [(tuple(line[at] for at in place) for line in found.get(kind, ())) for kind, place in places]
-    for one in map(list, names):
-        if len(set(one)) != len(one):
-            raise ValueError("the same thing twice")
+    names: list[list[Any]] = [[item.id for item in vault.items], [one.id for one in vault.collections]]
+    for kind, places in _UNIQUE.items():
+        names += [[tuple(line[at] for at in place) for line in found.get(kind, ())] for place in places]
+    if any(len(set(one)) != len(one) for one in names):
+        raise ValueError("the same thing twice")
 
 
 def _line(*values: Any) -> bytes:
@@ -119,7 +118,7 @@ def _text(body: bytes | None) -> str | None:
 
 
 def _decoded(kind: str, values: list[Any]) -> list[Any]:
-    values = list(msgspec.convert(values, _SHAPES[kind]))
+    values = [*msgspec.convert(values, _SHAPES[kind])]
     at = _BLOBS.get(kind)
     if at is not None and values[at] is not None:
         values[at] = values[at].encode()
