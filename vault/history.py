@@ -48,7 +48,12 @@ _SHAPES: dict[str, Any] = {
     "journal": tuple[_Number, _Number, str, str, _Number | None, _Text, _Text],
     "quarantine": tuple[_Number, str, str, str],
 }
-_UNIQUE = {"order": [(0,)], "run": [(0,), (1,)], "arrival": [(0, 1)], "journal": [(0,), (1, 2, 3)]}
+_UNIQUE: dict[str, list[tuple[int, ...]]] = {
+    "order": [(0,)],
+    "run": [(0,), (1,)],
+    "arrival": [(0, 1)],
+    "journal": [(0,), (1, 2, 3)],
+}
 
 
 def lines(db: Database) -> Iterator[bytes]:
