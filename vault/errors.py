@@ -1,7 +1,7 @@
 """Every error a user can meet, with its exit code and what to do next.
 
 Exit codes: 2 usage, 3 declared losses, 4 undeclared loss, 5 health, 10-19 the export file,
-20-39 vault, keys and kit, 40-43 writing, 44-58 backups, 59 a bug of ours. A message never holds content of a file.
+20-39 vault, keys and kit, 40-43 writing, 44-53 backups, 54-58 sync, 59 a bug of ours. A message never holds content of a file.
 """
 
 from __future__ import annotations
@@ -286,6 +286,40 @@ class SealedElsewhere(BackupError):
     """The backup is sealed to other keys than the one at hand."""
 
     exit_code = 53
+
+
+class SyncError(KeyferryError):
+    """Devices cannot be brought together."""
+
+
+class ForgedEntry(SyncError):
+    """A message of another device was altered, forged, or is not for this device."""
+
+    exit_code = 54
+
+
+class RelayUnreachable(SyncError):
+    """The relay or the folder between the devices cannot be reached, or refuses."""
+
+    exit_code = 55
+
+
+class RelayMisbehaves(SyncError):
+    """The relay or the folder shows less, or something else, than it has shown before."""
+
+    exit_code = 56
+
+
+class PairingFailed(SyncError):
+    """Two devices could not be paired: a wrong code, wrong digits, too late, or somebody in between."""
+
+    exit_code = 57
+
+
+class NotSynced(SyncError):
+    """This vault is not synced, or this device was revoked."""
+
+    exit_code = 58
 
 
 class WriteError(KeyferryError):

@@ -9,7 +9,11 @@ An entry is three packed parts: body, signer keys, signatures. A body is packed 
     enrol     namespace, "enrol", made-at, vault id, hash of the entry before, device name, device bundle
               signed by the root or a member, and by the new device
     revoke    namespace, "revoke", made-at, vault id, hash of the entry before, device id
+              and, of a synced vault, the number (8) and hash of the last entry of its log that counts
               signed by the root or a member
+    epoch     namespace, "epoch", made-at, vault id, hash of the entry before, epoch (4), commitment to its key (32),
+              wraps, packed: each device id, suite (1), wrapped key (``vault.sync.epochs``), packed
+              signed by the root or a member; the same epoch again brings its key to further devices
 
 An entry's hash is the SHA-256 of its bytes; the vault id is the first 16 bytes of the genesis entry's hash, so it
 stands for exactly this root and this device. The signed bytes are the body; its namespace keeps signatures of other
@@ -41,7 +45,7 @@ NAMESPACE = b"keyferry/membership/1"
 NAME_CHARS = 64
 MOST_ENTRIES = 10_000
 MOST_BYTES = 16 << 20
-MOST_ENTRY_BYTES = 64 << 10
+MOST_ENTRY_BYTES = 128 << 10
 _NAME_BYTES = 4 * NAME_CHARS
 _TIME_BYTES = 30
 _MOST_SIGNERS = 3
@@ -56,6 +60,7 @@ class Member:
     bundle: Bundle
     since: Instant
     until: Instant | None = None
+    last: tuple[int, bytes] | None = None  # number and hash of the last entry of its log that counts, once revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,16 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
+class Epoch:
+    """A key of the vault by its number; ``wraps`` are (suite, wrapped key) by device id."""
+
+    number: int
+    commitment: bytes
+    entry: int  # number of the membership entry that began it
+    wraps: dict[str, tuple[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """What a chain amounts to; every signature and link in it holds, but its root is only what it says itself."""
 
@@ -78,6 +93,8 @@ class Membership:
     roots: tuple[Root, ...]
     members: tuple[Member, ...]
     revoked: tuple[Member, ...]
+    epochs: tuple[Epoch, ...] = ()
+    needs_epoch: bool = False  # a device was revoked since the newest epoch began
 
     @property
     def root(self) -> bytes:
@@ -105,6 +122,8 @@ class _State:
     revoked: dict[bytes, Member] = field(default_factory=dict)
     height: int = 1
     size: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+    needs_epoch: bool = False
 
     def may_sign(self, key: bytes) -> bool:
         return key == self.root or key in self.members
@@ -161,8 +180,17 @@ def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Ed25519Priva
     return _next(state, _signed(_body(state, b"enrol", now, _name(name), device.bundle.packed), by, device.ed25519))
 
 
-def revoke(chain: Sequence[bytes], device_id: str, *, by: Ed25519PrivateKey, now: Instant) -> bytes:
+def revoke(
+    chain: Sequence[bytes],
+    device_id: str,
+    *,
+    by: Ed25519PrivateKey,
+    now: Instant,
+    last: tuple[int, bytes] | None = None,
+) -> bytes:
     """Return the entry that ends a membership for good; ``by`` is the root's key or a member's, be it its own.
+
+    ``last`` is the number and hash of the last entry of its log that counts; (0, zeros) if none does.
 
     Raises ``UsageError`` if there is no such member, or no other, and as ``enrol``.
     """
@@ -172,7 +200,28 @@ def revoke(chain: Sequence[bytes], device_id: str, *, by: Ed25519PrivateKey, now
         raise UsageError("no device of the vault has this id")
     if len(state.members) == 1:
         raise UsageError("the vault's only device cannot be revoked", hint="enrol another one first")
-    return _next(state, _signed(_body(state, b"revoke", now, bytes.fromhex(device_id)), by))
+    upto = () if last is None else (last[0].to_bytes(8, "big"), last[1])
+    return _next(state, _signed(_body(state, b"revoke", now, bytes.fromhex(device_id), *upto), by))
+
+
+def begin_epoch(
+    chain: Sequence[bytes],
+    number: int,
+    commitment: bytes,
+    wraps: dict[str, tuple[int, bytes]],
+    *,
+    by: Ed25519PrivateKey,
+    now: Instant,
+) -> bytes:
+    """Return the entry that brings an epoch's key to devices: the next epoch, or one that is there, to further devices.
+
+    ``wraps`` are (suite, wrapped key) by device id. Raises ``UsageError``, ``WrongKit``, ``DamagedVault``.
+    """
+    state = _read(chain)
+    _check_signer(state, by)
+    packed = [crypto.packed(bytes.fromhex(one), bytes([suite]), data) for one, (suite, data) in wraps.items()]
+    body = _body(state, b"epoch", now, number.to_bytes(4, "big"), commitment, crypto.packed(*packed))
+    return _next(state, _signed(body, by))
 
 
 def vault_id_of(chain: Sequence[bytes]) -> str:
@@ -206,6 +255,8 @@ def read_chain(chain: Sequence[bytes]) -> Membership:
         roots=tuple(state.roots.values()),
         members=tuple(state.members.values()),
         revoked=tuple(state.revoked.values()),
+        epochs=tuple(state.epochs),
+        needs_epoch=state.needs_epoch,
     )
 
 
@@ -286,17 +337,57 @@ def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tupl
 
 
 def _take_revoke(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
-    (device_id,) = _of(rest, 1)
+    device_id, last = _revoked(rest)
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(state.members) < 2:
         raise ValueError("a device revoked by a stranger, or the last one")
     for key, member in state.members.items():
         if member.device_id == device_id.hex():
-            state.revoked[key] = replace(state.members.pop(key), until=at)
+            state.revoked[key] = replace(state.members.pop(key), until=at, last=last)
+            state.needs_epoch = bool(state.epochs)
             return
     raise ValueError("no such device")
 
 
-_KINDS = {b"root": _take_root, b"enrol": _take_enrol, b"revoke": _take_revoke}
+def _revoked(rest: Sequence[bytes]) -> tuple[bytes, tuple[int, bytes] | None]:
+    if len(rest) == 1:
+        return rest[0], None
+    device_id, number, last = _of(rest, 3)
+    if len(number) != 8 or len(last) != 32:
+        raise ValueError("a head that is none")
+    return device_id, (int.from_bytes(number, "big"), last)
+
+
+def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    number, commitment, packed = _of(rest, 3)
+    if len(signers) != 1 or not state.may_sign(signers[0]) or len(number) != 4 or len(commitment) != 32:
+        raise ValueError("an epoch signed by a stranger")
+    wraps = _wraps(packed)
+    if not wraps.keys() <= {member.device_id for member in state.members.values()}:
+        raise ValueError("a key for a stranger")
+    at_number = int.from_bytes(number, "big")
+    if at_number == len(state.epochs):
+        state.epochs.append(Epoch(at_number, commitment, state.height, wraps))
+        state.needs_epoch = False
+        return
+    if at_number > len(state.epochs) or state.epochs[at_number].commitment != commitment:
+        raise ValueError("an epoch that does not follow")
+    known = state.epochs[at_number]
+    if known.wraps.keys() & wraps.keys():
+        raise ValueError("a key that is there already")
+    state.epochs[at_number] = replace(known, wraps={**known.wraps, **wraps})
+
+
+def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
+    wraps = {}
+    for one in crypto.unpacked(packed):
+        device_id, suite, data = _of(crypto.unpacked(one), 3)
+        if len(device_id) != 16 or suite not in (b"\x01", b"\x02") or device_id.hex() in wraps:
+            raise ValueError("a wrapped key that is none")
+        wraps[device_id.hex()] = (suite[0], data)
+    return wraps
+
+
+_KINDS = {b"root": _take_root, b"enrol": _take_enrol, b"revoke": _take_revoke, b"epoch": _take_epoch}
 
 
 def _member(name: bytes, packed: bytes, since: Instant) -> Member:

@@ -1,0 +1,1 @@
+"""Sync between devices: what changed, signed and sealed, merged in any order."""
