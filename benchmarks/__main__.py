@@ -18,16 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import backups
 from tests.real.secret_service import PROGRAMS, desktop
 
 HERE = Path(__file__).parent
 KEYFERRY = [sys.executable, str(HERE.parent / "keyferry.py")]
+WIDTH = 50
 FLOOR = [sys.executable, str(HERE / "floors.py")]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job: what it is called, the goal in seconds, and how to run it and its floor in a fresh folder."""
+    """One job: what it is called, the goal in seconds, and how to run it and its floor in a fresh folder.
+
+    With ``as_ratio`` the goal is a multiple of the floor. ``most`` is the most memory it may hold, in MiB.
+    """
 
     job: str
     goal: float
@@ -35,6 +40,8 @@ class Row:
     floor: Callable[[Path], Sequence[str]]
     prepare: Callable[[Path], None] = lambda _: None
     runs: int = 3
+    as_ratio: bool = False
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,9 @@ class Cost:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--quick", action="store_true", help="leave the 100,000 items out")
+    parser.add_argument("--quick", action="store_true", help="leave the 100,000 items and the 500 MB out")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the jobs with this text in their name")
+    parser.add_argument("--spread", action="store_true", help="show the seconds of every run below its row")
     args = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
     for warm in ("migrate", "convert"):
@@ -57,9 +66,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="keyferry-bench-") as folder, _keyring(Path(folder)) as keyring:
         base = Path(folder)
         print("the vault's key is in " + ("a real Secret Service" if keyring else "a key file: no keyring here"))
-        print(f"{'job':<46}{'ours':>8}{'floor':>8}{'ratio':>7}{'goal':>7}{'MiB':>6}  result", flush=True)
+        print(f"{'job':<{WIDTH}}{'ours':>8}{'floor':>8}{'ratio':>7}{'goal':>7}{'MiB':>6}  result", flush=True)
         for row in rows(base, quick=args.quick, keyring=keyring):
-            measure(row, base)
+            if args.only.lower() in row.job.lower():
+                measure(row, base, spread=args.spread)
 
 
 @contextmanager
@@ -95,6 +105,17 @@ def rows(base: Path, *, quick: bool, keyring: bool) -> list[Row]:
         _run([*KEYFERRY, "migrate", str(small), "--home", str(home / "vault")])
         _run([*FLOOR, "into_vault", str(small), str(home)])
 
+    def backed_up(home: Path) -> None:
+        filled(home)
+        _run([*KEYFERRY, "kit", "save", str(home / "kit"), "--home", str(home / "vault")])
+        _run([*KEYFERRY, "backup", "create", "--to", str(home / "set.keyferry"), "--home", str(home / "vault")])
+        _run([*FLOOR, "seal_rows", str(home)])
+
+    def restore(at: Path) -> list[str]:
+        key = [] if keyring else ["--key-file", str(at / "new.key")]
+        given = [str(at / "set.keyferry"), "--kit", str(at / "kit"), *key]
+        return [*KEYFERRY, "restore", *given, "--home", str(at / "new")]
+
     return [
         *found,
         Row(
@@ -119,6 +140,46 @@ def rows(base: Path, *, quick: bool, keyring: bool) -> list[Row]:
             lambda at: [*FLOOR, "read_rows", str(at)],
             filled,
         ),
+        Row(
+            "back up 10k: sealed, fsynced, read back, compared",
+            0.6,
+            lambda at: [*KEYFERRY, "backup", "create", "--home", str(at / "vault")],
+            lambda at: [*FLOOR, "seal_rows", str(at)],
+            filled,
+        ),
+        Row("restore 10k into a new home", 60, restore, lambda at: [*FLOOR, "unseal_rows", str(at)], backed_up),
+        *([] if quick else _attached(base, empty)),
+    ]
+
+
+def _attached(base: Path, empty: Callable[[Path], None]) -> list[Row]:
+    """Return the rows about 500 MB of attachments, whose floor is the ``age`` command there and back."""
+    if shutil.which("age") is None:
+        print("no age command here: the rows about attachments are left out")
+        return []
+    whole = backups.ATTACHED
+
+    def attached(sizes: Sequence[int]) -> Callable[[Path], None]:
+        def prepare(home: Path) -> None:
+            if not (base / "plain").exists():
+                backups.make_plain(base)
+            empty(home)
+            given = [str(size) for size in sizes]
+            _run([sys.executable, "-m", "benchmarks.backups", str(home / "vault"), *given])
+
+        return prepare
+
+    return [
+        Row(
+            f"back up 500 MB of attachments ({count} x {whole // count // backups.MEGABYTE} MB)",
+            1.5,
+            lambda at: [*KEYFERRY, "backup", "create", "--home", str(at / "vault")],
+            lambda at: backups.age_there_and_back(base, at),
+            attached([whole // count] * count),
+            as_ratio=True,
+            most=200,
+        )
+        for count in (50, 1)
     ]
 
 
@@ -138,7 +199,7 @@ def _migrate(job: str, source: Path, goal: float, empty: Callable[[Path], None],
     )
 
 
-def measure(row: Row, base: Path) -> None:
+def measure(row: Row, base: Path, *, spread: bool = False) -> None:
     """Run a job and its floor in turns and print the best of each."""
     ours: list[Cost] = []
     floor: list[Cost] = []
@@ -149,12 +210,17 @@ def measure(row: Row, base: Path) -> None:
         floor.append(_run(row.floor(folder)))
         shutil.rmtree(folder)
     best, bare = min(ours, key=_seconds), min(floor, key=_seconds)
-    kept = "met" if best.seconds <= row.goal else "MISSED"
+    ratio = best.seconds / bare.seconds
+    good = (ratio if row.as_ratio else best.seconds) <= row.goal and best.mebibytes <= (row.most or best.mebibytes)
     print(
-        f"{row.job:<46}{best.seconds:>7.2f}s{bare.seconds:>7.2f}s{best.seconds / bare.seconds:>6.1f}x"
-        f"{row.goal:>6.2f}s{best.mebibytes:>6.0f}  {kept} {best.digest}",
+        f"{row.job:<{WIDTH}}{best.seconds:>7.2f}s{bare.seconds:>7.2f}s{ratio:>6.1f}x"
+        f"{row.goal:>6.2f}{'x' if row.as_ratio else 's'}{best.mebibytes:>6.0f}  "
+        f"{'met' if good else 'MISSED'} {best.digest}",
         flush=True,
     )
+    if spread:
+        for name, costs in (("ours", ours), ("floor", floor)):
+            print(f"  {name}: " + " ".join(f"{cost.seconds:.2f}" for cost in costs), flush=True)
 
 
 def _seconds(cost: Cost) -> float:
