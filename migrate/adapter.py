@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from migrate.giving import Outgoing
+from migrate.linking import Linking
 from migrate.listing import Listing
 from migrate.records import Pattern
 from migrate.shape import Shape
@@ -62,6 +63,7 @@ class Adapter(msgspec.Struct, frozen=True):
     shape_of: Callable[[dict[str, Any]], Shape] | None = None  # where the shape depends on the source's options
     frame: Shape = msgspec.field(default_factory=dict)  # of what stands around the records
     listing: Listing | None = None  # where the frame says which records are in which folder
+    linking: Linking | None = None  # how records are called by the links of others
     carries_extras: bool = False  # whether its files also hold what other formats say beside their items
     attachments: str = ""  # ZIP: member of an object that has these keys, as "files/{documentId}__{fileName}"
     kept_raw: frozenset[str] = frozenset()  # keys of the format that stay in ``extra``; others are shown as key[n]

@@ -50,7 +50,7 @@ def read(source: Source, advance: Callable[[int], None] = lambda _: None) -> Rea
 def _proof(got: Read) -> Proof:
     def tied(batch: Sequence[str]) -> dict[str, Tie]:
         known = {place: got.items[got.places[place]] for place in batch if place in got.places}
-        return {place: Tie(item.id, encode(item), is_fresh=True) for place, item in known.items()}
+        return {place: Tie(item.id, encode(item), is_fresh=True, is_linked=True) for place, item in known.items()}
 
     aside = {q.place for q in got.source.ledger.quarantine}
     collections = got.source.folders.all()

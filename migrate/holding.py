@@ -36,6 +36,12 @@ def held(row: bytes) -> tuple[list[str], tuple[str, ...]]:
     return _texts(item, _STRUCTURE), folders
 
 
+def links_of(row: bytes) -> list[str]:
+    """Return the ids of the items an item's row links to, in order."""
+    credentials = read_row(row).get("credentials", ())
+    return [one.get("reference", "") for one in credentials if one.get("type") == "item-reference"]
+
+
 def texts_of(row: bytes) -> Counter[str]:
     """Return every text an item's row holds, as often as it holds it."""
     return Counter(_texts(read_row(row), _STRUCTURE))

@@ -220,7 +220,7 @@ def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
     marks, more = merge.prints_of(mark), mark.strip("0123456789abcdef")
     shared = more == merge.SHARED
     if row is None or not marks:
-        return Tie(own_id, row, is_fresh=True, may_hold_more=bool(more))
+        return Tie(own_id, row, is_fresh=True, is_linked=True, may_hold_more=bool(more))
     if merge.fingerprint(decode_item(row)) in marks:
         return Tie(own_id, row, may_hold_more=True, is_shared=shared)
     for _, body in store.past(own_id):

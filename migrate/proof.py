@@ -18,10 +18,11 @@ from typing import Any
 
 import msgspec
 
-from migrate.holding import held, read_row, texts_of, values
+from migrate.holding import held, links_of, read_row, texts_of, values
+from migrate.linking import Links
 from migrate.listing import Inside
 from migrate.places import Places
-from migrate.rules import EACH, JOINED
+from migrate.rules import EACH, JOINED, LINKS
 from migrate.shape import Changed, Codes, expected_of, is_leaf, leaves, text_of
 from vault.canonical import encode
 
@@ -65,6 +66,7 @@ class Tie(msgspec.Struct, frozen=True):
     row: bytes | None
     arrived: bytes | None = None
     is_fresh: bool = False  # just written by its adapter, whose own words may repeat a value
+    is_linked: bool = False  # written by this very run, so that its links lead to what the run made of the others
     may_hold_more: bool = False  # the row is known to be what the run left, or had a history before
     is_shared: bool = False  # the item was another source's: its folders are that one's
 
@@ -76,6 +78,7 @@ class Wanted(msgspec.Struct):
     count: int = 0  # values
     texts: list[str] = msgspec.field(default_factory=list)  # each must be there as often as it is named
     somewhere: list[tuple[str, ...]] = msgspec.field(default_factory=list)  # what rules make of others: must be there
+    links: list[str] = msgspec.field(default_factory=list)  # ids of other records
     joined: set[tuple[str, int]] = msgspec.field(default_factory=set)  # rules that make one text of several values
 
     def take(self, node: Any, shape: Any, parent: Any = None) -> None:
@@ -117,6 +120,8 @@ class Wanted(msgspec.Struct):
         expected = expected_of(shape, node, parent, self.record) if type(shape) is Changed else None
         if expected == ():
             self.count -= 1
+            if shape.rule in LINKS:
+                self.links.append(text_of(node))
         elif expected is None:
             self.texts.append(text_of(node))
         elif shape.rule in EACH:
@@ -136,11 +141,12 @@ def prove(
     attachments: Callable[[Any], list[str]] = lambda _: [],
     around: Callable[[str], tuple[str, ...]] = lambda _: (),
     inside: Inside | None = None,
+    links: Links | None = None,
 ) -> Proof:
     """Compare every record with the item it is tied to.
 
     ``records`` are (place, data) straight from the bytes; ``attachments`` gives the hashes of the files a record names,
-    ``around`` the id of the folder it stands in, ``inside`` the folders that list it.
+    ``around`` the id of the folder it stands in, ``inside`` the folders that list it; ``links`` is filled on the way.
     """
     judge = _Judge(shape, places, inside)
     for batch in _batches(records):
@@ -151,12 +157,24 @@ def prove(
             named = attachments(data)
             want.count += len(named)
             want.texts += [*named, *around(place)]
-            findings = judge.record(place, tied.get(place), data, want)
+            tie = tied.get(place)
+            findings = judge.record(place, tie, data, want)
+            if links is not None:
+                _note_links(links, place, tie, data, want)
             judge.proof.values += want.count
             judge.proof.found += max(0, want.count - len(findings))
             judge.proof.findings += findings
     judge.proof.findings += judge.strays if judge.names_folders else []
+    if links is not None:
+        judge.proof.findings += [Finding(place, item, "a link to another item") for place, item in links.strays()]
     return judge.proof
+
+
+def _note_links(links: Links, place: str, tie: Tie | None, data: Any, want: Wanted) -> None:
+    """Remember a record for the links of others, and its own; those of an item that stayed as it was are older."""
+    links.note(place, data, tie.item if tie is not None else "")
+    if want.links and tie is not None and tie.row is not None and tie.is_linked:
+        links.hold(place, tie.item, want.links, links_of(tie.row))
 
 
 def _batches(records: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:

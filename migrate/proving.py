@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from migrate.ledger import Ledger
+from migrate.linking import Links
 from migrate.listing import listed
 from migrate.places import Places
 from migrate.proof import Finding, Proof, Tie, hash_of, named_members, prove, prove_frame
@@ -49,6 +50,7 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
     places = Places.of(became.collections, became.extras, frame, source.options.get("into", ()))
     places.remember(became.former)
     inside = listed(frame, adapter.listing) if adapter.listing is not None else None
+    links = Links(adapter.linking) if adapter.linking is not None else None
     files = _Files(again, became.document)
 
     def stream() -> Iterator[tuple[str, Any]]:
@@ -56,9 +58,11 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
             advance(1)
             if record.place not in became.aside:
                 yield record.place, record.data
+            elif links is not None:
+                links.note(record.place, record.data, "")
 
     tied = files.watching(became.tied)
-    proof = prove(stream(), adapter.shape, tied, places, files.named, places.around(frame), inside)
+    proof = prove(stream(), adapter.shape, tied, places, files.named, places.around(frame), inside, links)
     proof.join(prove_frame(frame, adapter.frame, places))
     proof.join(files.unnamed(places))
     return proof

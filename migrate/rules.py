@@ -21,6 +21,7 @@ WholeRule = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], tuple[str, ...
 RULES: dict[str, Rule] = {}
 EACH: set[str] = set()  # rules whose every value has a place of its own, so that equal ones are counted
 JOINED: set[str] = set()  # rules that make one text of several values of an object
+LINKS: set[str] = set()  # rules by which a value is the id of another record, and so structure
 WHOLE: dict[str, WholeRule] = {}
 
 _MILLIS_FROM = 100_000_000_000  # a larger number of seconds would be after the year 5138
@@ -42,6 +43,12 @@ def joined(function: Rule) -> Rule:
     """Register a rule by which several values of an object arrive as one text."""
     JOINED.add(function.__name__)
     return rule(function)
+
+
+def link(function: Any) -> Any:
+    """Note that a registered rule says by () that the value is the id of another record."""
+    LINKS.add(function.__name__)
+    return function
 
 
 def whole_rule(function: WholeRule) -> WholeRule:

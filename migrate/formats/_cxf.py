@@ -53,7 +53,7 @@ class _Reader:
         self.seen: set[tuple[int, str]] = set()
         self.known: frozenset[str] = frozenset()  # ids of collections
         self.tops: dict[int, str] = {}  # account -> the collection that stands for it, where there are several
-        self.ids: frozenset[tuple[int, str]] | None = None  # of all records, once a link asks for them
+        self.ids: dict[tuple[int, str], str] | None = None  # of all records, once a link asks for them
         self.members: set[str] = set() if source.archive is None else set(source.archive.names) - {MEMBER}
         self.doubled: Counter[str] = Counter()  # rule -> times
         self.unreadable = self.unknown = 0
@@ -167,12 +167,13 @@ class _Reader:
     def _id(self, record: Record, account: int, in_file: Any, is_ours: bool) -> str:
         if not isinstance(in_file, str) or not in_file or (account, in_file) in self.seen:
             return self.source.identify("item", record.place)
-        if is_ours and not _OWN_ID.fullmatch(in_file):
-            return self.source.identify("item", record.place)
         self.seen.add((account, in_file))
-        return in_file if is_ours else self._named(account, in_file)
+        return self._made_of(record, account, in_file, is_ours)
 
-    def _named(self, account: int, in_file: str) -> str:
+    def _made_of(self, record: Record, account: int, in_file: str, is_ours: bool) -> str:
+        """Return the id of the item that becomes of the first record that is called so."""
+        if is_ours:
+            return in_file if _OWN_ID.fullmatch(in_file) else self.source.identify("item", record.place)
         return self.source.identify("item", f"{account}\0{in_file}")
 
     def _place(self, row: dict[str, Any], account: int, in_file: Any) -> None:
@@ -189,8 +190,8 @@ class _Reader:
             kind = one["type"]
             if kind == "file":
                 self._file(one)
-            elif kind == "item-reference" and not is_ours and (account, one.get("reference")) in self._all_ids():
-                one["reference"] = self._named(account, one["reference"])
+            elif kind == "item-reference" and one.get("reference"):
+                one["reference"] = self._all_ids().get((account, one["reference"]), one["reference"])
             elif kind == "totp" and not is_ours:
                 secret = one.get("secret", "")
                 self.unreadable += bool(secret) and not _is_base32(secret)
@@ -199,10 +200,15 @@ class _Reader:
         if self.members and f"{DOCUMENTS}{row.get('icon')}" in self.members:
             self._document(f"{DOCUMENTS}{row['icon']}")
 
-    def _all_ids(self) -> frozenset[tuple[int, Any]]:
+    def _all_ids(self) -> dict[tuple[int, str], str]:
+        """Return the id of the item that each record becomes, by what it is called in its account."""
         if self.ids is None:
-            _, records = reread(self.source.again())
-            self.ids = frozenset((_account_of(r.place), i) for r in records if isinstance(i := r.data.get("id"), str))
+            self.ids = {}
+            for record in reread(self.source.again())[1]:
+                account, in_file = _account_of(record.place), record.data.get("id")
+                if isinstance(in_file, str) and in_file:
+                    made = self._made_of(record, account, in_file, cxf.is_ours(record.data))
+                    self.ids.setdefault((account, in_file), made)
         return self.ids
 
     def _file(self, one: dict[str, Any]) -> None:

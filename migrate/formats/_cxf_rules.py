@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+from migrate.linking import Linking
 from migrate.listing import Listing
-from migrate.rules import EACH, each, rule, whole_rule
+from migrate.rules import EACH, each, link, rule, whole_rule
 from migrate.shape import WORDS, Shape, changed, codes
 from vault import cxf
 
@@ -196,7 +197,23 @@ def cxf_private_key(value: Any, credential: Mapping[str, Any], record: Mapping[s
     return _STRUCTURE if isinstance(exact, str) and cxf.der_of(exact) == value else None
 
 
+@link
+@whole_rule
+def cxf_link(value: Any, reference: Mapping[str, Any], record: Mapping[str, Any]) -> Found:
+    """The id of the item a link means."""
+    listed = record.get("credentials")
+    links = (one for one in listed if _is_link(one)) if isinstance(listed, list) else ()
+    is_one = isinstance(value, str) and any(one.get("reference") is reference for one in links)
+    return _STRUCTURE if is_one else None
+
+
+def _is_link(credential: Any) -> bool:
+    return isinstance(credential, dict) and credential.get("type") == "item-reference"
+
+
 # Shapes
+
+LINKING = Linking(own=(("id",),), within=True)
 
 _FIELD_EXTENSION: Shape = {
     "name": codes(*cxf.OURS),
@@ -214,7 +231,7 @@ _CODE_FIELD: Shape = {**FIELD, "value": changed(cxf_code_uri)}
 CREDENTIAL: Shape = {
     "*": FIELD,
     "type": WORDS,
-    "reference": {"item": WORDS},
+    "reference": {"item": changed(cxf_link)},
     "fields": {"*": _CODE_FIELD},
     "extensions": {"*": {"name": codes(*cxf.OURS)}},
     "secret": changed(_of_code(_seed)),

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from migrate.rules import each, instant_of, number_of, rule
+from migrate.rules import each, instant_of, link, number_of, rule
 
 CATEGORIES = {
     "001": "Login",
@@ -156,6 +156,7 @@ def field_title(title: Any, field: Mapping[str, Any]) -> tuple[str, ...] | None:
     return () if title == TITLES["sshKey"] and is_key(value) else None
 
 
+@link
 @rule
 def linked_item(_: Any, value: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The uuid of the item a link means."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from migrate.adapter import Adapter, Signature
 from migrate.formats._cxf import MEMBER, parse, watched, write
-from migrate.formats._cxf_rules import ACCOUNT, HEADER, ITEM, ITEM_IN_CONTAINER, LISTING
+from migrate.formats._cxf_rules import ACCOUNT, HEADER, ITEM, ITEM_IN_CONTAINER, LINKING, LISTING
 from migrate.giving import Outgoing
 from vault import cxf, moment
 
@@ -78,6 +78,7 @@ ADAPTER = Adapter(
     shape=ITEM,
     frame=HEADER,
     listing=LISTING,
+    linking=LINKING,
     carries_extras=True,
     kept_raw=KEPT_RAW,
 )

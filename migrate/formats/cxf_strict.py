@@ -85,6 +85,7 @@ ADAPTER = Adapter(
     shape=full.ADAPTER.shape,
     frame=full.ADAPTER.frame,
     listing=full.ADAPTER.listing,
+    linking=full.ADAPTER.linking,
     kept_raw=full.KEPT_RAW,
 )
 VARIANTS = (

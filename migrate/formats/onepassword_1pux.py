@@ -19,6 +19,7 @@ from migrate.formats import _onepassword_rules as rules
 from migrate.formats._onepassword_attachments import Attachments
 from migrate.formats._onepassword_fields import Sections, login_fields
 from migrate.formats._onepassword_write import render
+from migrate.linking import Linking
 from migrate.records import read_json
 from migrate.shape import changed, codes, spell_surrogates
 from migrate.source import Record, Source
@@ -339,6 +340,7 @@ ADAPTER = Adapter(
     member=DATA,
     shape=SHAPE,
     frame=FRAME,
+    linking=Linking(own=(("uuid",), ("item", "uuid"))),
     attachments="files/{documentId}__{fileName}",
     kept_raw=KEPT_RAW,
 )

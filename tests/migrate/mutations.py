@@ -46,7 +46,8 @@ class Stored:
         bodies = {place: encode(row) for place, row in self.rows.items()}
 
         def tied(batch: Sequence[str]) -> Mapping[str, Tie]:
-            return {place: Tie(self.rows[place]["id"], bodies[place]) for place in batch if place in bodies}
+            there = [place for place in batch if place in bodies]
+            return {place: Tie(self.rows[place]["id"], bodies[place], is_linked=True) for place in there}
 
         aside = {one.place for one in self.source.ledger.quarantine}
         became = Became(tuple(self.collections), self.extras, self.documents.get, tied, aside)
@@ -229,7 +230,23 @@ def swap_documents(vault: Stored, dice: random.Random) -> set[str] | None:
     return set()
 
 
-SPOILS: tuple[Spoil, ...] = (drop, duplicate, truncate, swap, move, swap_titles, swap_files, swap_documents)
+def redirect(vault: Stored, dice: random.Random) -> set[str] | None:
+    """Let a link lead to another item."""
+    ids = {row["id"] for row in vault.rows.values()}
+    links = [
+        (place, credential)
+        for place, row in vault.rows.items()
+        for credential in row.get("credentials", [])
+        if credential["type"] == "item-reference" and credential.get("reference") in ids
+    ]
+    if not links:
+        return None
+    place, credential = dice.choice(links)
+    credential["reference"] = dice.choice(sorted(ids - {credential["reference"]}))
+    return {place}
+
+
+SPOILS: tuple[Spoil, ...] = (drop, duplicate, truncate, swap, move, swap_titles, swap_files, swap_documents, redirect)
 
 
 def spoiled(vault: Stored, number: int, seed: str) -> tuple[str, Stored, set[str]]:
