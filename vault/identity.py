@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from vault import crypto, device, membership, statement
@@ -12,6 +13,10 @@ from vault.errors import DamagedVault, ForgedSignature
 from vault.kitcare import chain_of
 from vault.statement import Signed
 from vault.store import Store
+from vault.text import clean
+
+_NAMES = "device_names"
+_NAME_CHARS = 64
 
 
 class KitFact(NamedTuple):
@@ -37,8 +42,22 @@ def own_roots(store: Store) -> tuple[bytes, ...]:
 
 
 def members(store: Store) -> tuple[membership.Member, ...]:
-    """Return the devices that may sign now, oldest first."""
-    return membership.read_chain(own_chain(store)).members
+    """Return the devices that may sign now, oldest first, with the names this vault knows them by."""
+    names = device_names(store)
+    found = membership.read_chain(own_chain(store)).members
+    return tuple(replace(one, name=names.get(one.device_id) or one.name or one.device_id[:8]) for one in found)
+
+
+def device_names(store: Store) -> dict[str, str]:
+    """Return the names of devices by id; they are kept in the vault, as a relay reads the membership chain."""
+    found: dict[str, str] = json.loads(store.meta(_NAMES) or "{}")
+    return found
+
+
+def name_device(store: Store, device_id: str, name: str) -> None:
+    """Keep the name of a device, cleaned and cut."""
+    names = {**device_names(store), device_id: clean(name)[:_NAME_CHARS]}
+    store.set_meta(_NAMES, json.dumps(names))
 
 
 def kits(store: Store) -> tuple[KitFact, ...]:

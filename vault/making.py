@@ -16,6 +16,7 @@ from vault import device, membership
 from vault.anchor import marking
 from vault.errors import KeyferryError, KeyringUnavailable, VaultExists
 from vault.files import check_target, held, make_private_folder, sweep
+from vault.identity import name_device
 from vault.keyholders import Holder, choose_holder, holder_of
 from vault.kit import new_kit
 from vault.kitcare import check_kit_place, hand_out, store_kit, store_root
@@ -55,10 +56,11 @@ def init_vault(
     if has_vault(home):
         raise _exists(home)
     at, own, kit = now(), device.new_device(), new_kit()
-    chain = [membership.genesis(kit.root, own, name=host_name(), now=at)]
+    chain = [membership.genesis(kit.root, own, name="", now=at)]
 
     def fill(store: Store) -> None:
         store.set_meta("device", device.to_text(own))
+        name_device(store, own.device_id, host_name())
         if with_kit:
             store_kit(store, kit, chain)
         else:

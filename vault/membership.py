@@ -234,6 +234,22 @@ def head_of(chain: Sequence[bytes]) -> bytes:
     return hashlib.sha256(chain[-1]).digest()
 
 
+def link_of(entry: bytes) -> bytes | None:
+    """Return the hash of the entry that this one follows, None for a first one; nothing else of it is checked.
+
+    Raises ``ValueError`` for what is no entry.
+    """
+    parts = crypto.unpacked(entry)
+    if not parts:
+        raise ValueError("not an entry")
+    kind, _, *rest = _fields(parts[0])
+    if kind == b"genesis":
+        return None
+    if len(rest) < 2 or len(rest[1]) != 32:
+        raise ValueError("not an entry")
+    return rest[1]
+
+
 def is_prefix(shorter: Sequence[bytes], longer: Sequence[bytes]) -> bool:
     """Tell whether the second chain begins with all entries of the first; so it does if both are the same.
 

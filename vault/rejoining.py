@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vault import device, membership
-from vault.identity import write_membership
+from vault.identity import name_device, write_membership
 from vault.keyholders import Holder, choose_holder, named
 from vault.kit import Kit, new_kit
 from vault.kitcare import store_kit
@@ -28,12 +28,13 @@ def rejoin_vault(
     chain's newest, and what ``fill`` raises; then there is no vault.
     """
     own = device.new_device()
-    entry = membership.enrol(chain, own, name=host_name(), by=kit.root, now=now)
+    entry = membership.enrol(chain, own, name="", by=kit.root, now=now)
     vault_id = membership.vault_id_of(chain)
     key_entry = f"{vault_id}/{own.device_id}"
 
     def whole(store: Store) -> None:
         store.set_meta("device", device.to_text(own))
+        name_device(store, own.device_id, host_name())
         store.set_meta("key_entry", key_entry)
         store.set_meta("kit_recipient", kit.recipient)
         store.set_meta("kit_checked_at", now)
@@ -52,10 +53,11 @@ def adopt_vault(
     Raises as ``init_vault``, and what ``fill`` raises; then there is no vault.
     """
     own, kit = device.new_device(), new_kit()
-    chain = [membership.genesis(kit.root, own, name=host_name(), now=now)]
+    chain = [membership.genesis(kit.root, own, name="", now=now)]
 
     def whole(store: Store) -> None:
         store.set_meta("device", device.to_text(own))
+        name_device(store, own.device_id, host_name())
         store.set_meta("origin", json.dumps(origin))
         store_kit(store, kit, chain)
         fill(store)

@@ -59,6 +59,11 @@ class Store:
         return cls(db, vault_id)
 
     @property
+    def database(self) -> Database:
+        """The file itself, for the vault room's own modules."""
+        return self._db
+
+    @property
     def changes(self) -> int:
         """How many rows were changed since opening; 0 means that nothing was written."""
         return self._db.changes
@@ -261,6 +266,10 @@ class Store:
     def remove_document(self, name: str) -> None:
         """Remove a document if it is there, whoever refers to it."""
         rows.remove_document(self._db, name)
+
+    def unreferenced(self, names: Iterable[str]) -> set[str]:
+        """Return those of the documents that no item, past version, collection or journal line names."""
+        return rows.unreferenced(self._db, set(names))
 
     def vault(self) -> Vault:
         """Return everything in memory, as of one moment."""
