@@ -1,0 +1,194 @@
+"""What a device keeps of all devices' logs: entries as they came, and how far each was taken into the vault.
+
+The tables are made when sync begins. An entry is *waiting* until everything it has seen is applied, *parked* while its
+clock is more than a day ahead, *applied*, or *void*: of a revoked device, after the last one that counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from vault import crypto
+from vault.database import Database
+from vault.errors import DamagedVault
+from vault.store import Store
+from vault.sync.entry import Head
+
+WAITING, PARKED, APPLIED, VOID = "waiting", "parked", "applied", "void"
+_META, _KEYS = "sync", "epoch_keys"
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS sync_entries (
+        device TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        state TEXT NOT NULL,
+        sent INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (device, seq)
+    )""",
+    """CREATE TABLE IF NOT EXISTS sync_things (
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        row BLOB,
+        state BLOB NOT NULL,
+        PRIMARY KEY (kind, id)
+    )""",
+    """CREATE TABLE IF NOT EXISTS sync_blobs (
+        document TEXT PRIMARY KEY,
+        blob TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        state TEXT NOT NULL
+    )""",
+    "CREATE TABLE IF NOT EXISTS sync_strays (hash BLOB PRIMARY KEY, body BLOB NOT NULL)",
+)
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How this vault is synced: through which relay or folder, and how far each was read."""
+
+    relay: str = ""
+    pin: str = ""
+    folder: str = ""
+    cursors: dict[str, str] = {}
+    hlc: int = 0
+    acknowledged: dict[str, tuple[int, str]] = {}  # newest head each device had at the relay, by device
+    chain_sent: int = 0  # membership entries the relay has
+    synced_at: str = ""
+    lost_relay: bool = False
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """One entry as it is kept."""
+
+    device: str
+    seq: int
+    hash: bytes
+    state: str
+    body: bytes
+
+
+def is_on(store: Store) -> bool:
+    """Tell whether this vault has a log."""
+    return store.meta(_META) is not None
+
+
+def begin(store: Store) -> None:
+    """Make the tables; call it inside a transaction, as everything here that writes."""
+    for table in _TABLES:
+        store.database.do(table)
+    if not is_on(store):
+        write_setting(store, Setting())
+
+
+def setting(store: Store) -> Setting:
+    """Return how this vault is synced; raises ``DamagedVault``."""
+    try:
+        return msgspec.json.decode((store.meta(_META) or "{}").encode(), type=Setting)
+    except msgspec.DecodeError:
+        raise DamagedVault("what the vault remembers of its sync is damaged", hint="restore a backup") from None
+
+
+def write_setting(store: Store, found: Setting) -> None:
+    """Keep how this vault is synced."""
+    store.set_meta(_META, msgspec.json.encode(found).decode())
+
+
+def epoch_keys(store: Store) -> dict[int, bytes]:
+    """Return the keys of the epochs this device can read, by number."""
+    kept: dict[str, str] = json.loads(store.meta(_KEYS) or "{}")
+    return {int(number): crypto.from_text(text) for number, text in kept.items()}
+
+
+def keep_epoch_key(store: Store, number: int, key: bytes) -> None:
+    """Keep the key of an epoch."""
+    keys = {**epoch_keys(store), number: key}
+    store.set_meta(_KEYS, json.dumps({str(one): crypto.to_text(found) for one, found in sorted(keys.items())}))
+
+
+def put(db: Database, stored: Stored, *, sent: bool) -> None:
+    """Keep an entry; one that is there already stays as it is."""
+    db.do(
+        "INSERT OR IGNORE INTO sync_entries (device, seq, hash, state, sent, body) VALUES (?, ?, ?, ?, ?, ?)",
+        (stored.device, stored.seq, stored.hash, stored.state, int(sent), stored.body),
+    )
+
+
+def get(db: Database, device: str, seq: int) -> Stored | None:
+    """Return one entry."""
+    row = db.one("SELECT device, seq, hash, state, body FROM sync_entries WHERE device = ? AND seq = ?", (device, seq))
+    return Stored(*row) if row else None
+
+
+def hash_at(db: Database, device: str, seq: int) -> bytes | None:
+    """Return the hash of one entry, or None if it is not here."""
+    found: bytes | None = db.value("SELECT hash FROM sync_entries WHERE device = ? AND seq = ?", (device, seq))
+    return found
+
+
+def set_state(db: Database, device: str, seq: int, state: str) -> None:
+    """Say what became of an entry."""
+    db.do("UPDATE sync_entries SET state = ? WHERE device = ? AND seq = ?", (state, device, seq))
+
+
+def heads(db: Database) -> dict[str, Head]:
+    """Return how far each device's log is applied."""
+    sql = """SELECT device, max(seq), hash FROM sync_entries WHERE state = 'applied' GROUP BY device"""
+    return {device: Head(seq, hash_) for device, seq, hash_ in db.all(sql)}
+
+
+def known(db: Database) -> dict[str, int]:
+    """Return the number of the newest entry of each device that is here, applied or not."""
+    return dict(db.all("SELECT device, max(seq) FROM sync_entries GROUP BY device"))
+
+
+def waiting(db: Database) -> list[Stored]:
+    """Return the entries that are not applied yet, each device's in order."""
+    sql = """SELECT device, seq, hash, state, body FROM sync_entries
+        WHERE state IN ('waiting', 'parked') ORDER BY device, seq"""
+    return [Stored(*row) for row in db.all(sql)]
+
+
+def applied(db: Database) -> Iterator[Stored]:
+    """Yield the applied entries, each device's in order."""
+    for device, seq in db.all("SELECT device, seq FROM sync_entries WHERE state = 'applied' ORDER BY device, seq"):
+        found = get(db, device, seq)
+        if found is not None:
+            yield found
+
+
+def unsent(db: Database, device: str) -> list[Stored]:
+    """Return this device's entries that nobody has acknowledged yet, in order."""
+    sql = """SELECT device, seq, hash, state, body FROM sync_entries
+        WHERE device = ? AND sent = 0 AND state = 'applied' ORDER BY seq"""
+    return [Stored(*row) for row in db.all(sql, (device,))]
+
+
+def mark_sent(db: Database, stored: Sequence[Stored]) -> None:
+    """Note that these entries were acknowledged."""
+    db.do_many(
+        "UPDATE sync_entries SET sent = 1 WHERE device = ? AND seq = ?", [(one.device, one.seq) for one in stored]
+    )
+
+
+def mark_unsent(db: Database) -> None:
+    """Note that the relay has lost everything: all entries are to be sent again."""
+    db.do("UPDATE sync_entries SET sent = 0")
+
+
+def strays(db: Database) -> list[bytes]:
+    """Return membership entries whose place in the chain is not known yet."""
+    return [body for (body,) in db.all("SELECT body FROM sync_strays")]
+
+
+def keep_stray(db: Database, hash_: bytes, body: bytes) -> None:
+    """Keep a membership entry until what it follows is known."""
+    db.do("INSERT OR IGNORE INTO sync_strays (hash, body) VALUES (?, ?)", (hash_, body))
+
+
+def drop_strays(db: Database) -> None:
+    """Forget them."""
+    db.do("DELETE FROM sync_strays")
