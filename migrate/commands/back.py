@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from vault.store import Store
 
 
-CHANGES = ("new", "changed", "conflict", "quarantined")
-
-
 @command("undo", help="Take an import back, the newest one unless a run is named; later edits stay and are named.")
 @click.argument("run", required=False)
 def undo(session: Session, run: str | None) -> None:
@@ -40,10 +37,10 @@ def undo(session: Session, run: str | None) -> None:
 
 
 def _newest(store: Store) -> str | None:
-    """Return the newest run that changed something; one that only found everything there has nothing to undo."""
+    """Return the newest run that changed something, else the newest that at least set records aside."""
     standing = [r for r in reversed(store.runs()) if r.undone_at is None]
-    changing = (r for r in standing if any(r.summary.get("items", {}).get(kind) for kind in CHANGES))
-    return next((r.id for r in changing), standing[0].id if standing else None)
+    changing = next((r.id for r in standing if store.journal(r.id)), None)
+    return changing or next((r.id for r in standing if store.quarantined(r.id)), standing[0].id if standing else None)
 
 
 @command("runs", help="List the imports; with a run, what it set aside.")

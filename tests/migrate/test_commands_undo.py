@@ -126,6 +126,30 @@ def test_undo_takes_the_newest_run_that_changed_something(terminal: Terminal) ->
     assert terminal("undo", "--json").json()["run"] == run
 
 
+def test_a_run_that_only_set_records_aside_is_taken_back_after_those_that_changed_something(
+    terminal: Terminal,
+) -> None:
+    broken = as_bytes(household()).replace(b'"reprompt": 0', b'"reprompt": NaN', 1)
+    file = terminal.write("e.json", broken)
+    assert terminal("migrate", file).code == 3
+    first = run_of(terminal)
+    assert terminal("migrate", file).code == 3
+    second = run_of(terminal)
+    assert terminal("undo", "--json").json()["run"] == first
+    assert [one.title for one in content(terminal).items] == ["Own"]
+    assert terminal("undo", "--json").json()["run"] == second
+    assert terminal("runs", second, "--json").json()["quarantined"] == []
+
+
+def test_a_run_that_only_made_folders_changed_something(terminal: Terminal) -> None:
+    assert terminal("migrate", terminal.write("e.json", as_bytes(household()))).code == 0
+    empty = {**export([]), "folders": [{"id": "11111111-1111-4111-8111-111111111111", "name": "Later"}]}
+    assert terminal("migrate", terminal.write("f.json", as_bytes(empty))).code == 0
+    run = run_of(terminal)
+    assert terminal("undo", "--json").json()["run"] == run
+    assert "Later" not in {one.title for one in content(terminal).collections}
+
+
 def test_a_changed_item_gets_its_old_password_back(terminal: Terminal) -> None:
     assert terminal("migrate", terminal.write("e.json", as_bytes(household()))).code == 0
     before = content(terminal)
