@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,6 @@ def agent() -> None:
 @command("run", parent=agent, help="Work in the foreground until interrupted, one line for each thing done.")
 def run(session: Session) -> None:
     """Run the agent."""
-    import signal
-
     from backup.agent import Agent
     from backup.desk import opened
     from backup.schedule import LocalZone
@@ -55,11 +53,9 @@ def run(session: Session) -> None:
             zone=LocalZone(),
             say=log,
         )
-        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), lambda *_: found.stop())
         log("the agent begins")
-        found.run()
+        with _on_signals(found.stop):
+            found.run()
         log("the agent ends")
 
 
@@ -169,6 +165,20 @@ def _only_one(home: Path) -> Iterator[None]:
         time.sleep(0.1)
     with held(home / LOCK, "the agent of this vault"):
         yield
+
+
+@contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let an interrupt, a hang-up and the end of the session end the work in order."""
+    import signal
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = [signal.signal(number, lambda *_: stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _need_vault(home: Path) -> None:
