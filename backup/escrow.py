@@ -22,6 +22,8 @@ def recipient(key: str, name: str) -> Recipient:
         key = key.lower()  # the same key; Bech32 may be written either way
     if re.match(r"age-secret-key-", key, re.IGNORECASE):
         raise UsageError("that is a secret key", hint="give the public one, which begins with age1")
+    if key.startswith("age1pq"):
+        raise UsageError("that is a hybrid age key, which cannot be sealed to yet", hint="give an X25519 key")
     try:
         pyrage.x25519.Recipient.from_str(key)
     except pyrage.RecipientError:
