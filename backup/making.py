@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -90,7 +89,8 @@ def create(
     with making(home):
         with store.snapshot():
             book = books.load(store, home)
-            gathered = payload.gather(store, clock(), advance)
+            at = clock()  # in the parts and in the manifest the same, even if the second passes meanwhile
+            gathered = payload.gather(store, at, advance)
             state = _state(store, book, gathered)
         newest = book.made(book.newest)
         if if_changed and to is None and state == book.state and newest is not None and _is_kept(book, newest):
@@ -98,9 +98,10 @@ def create(
         book = books.change(store, home, lambda book: _begun(_welcomed(store, book, clock()), clock()))
         with store.snapshot():
             if not payload.is_there(gathered):  # an attachment was purged meanwhile
-                gathered = payload.gather(store, clock())
+                at = clock()
+                gathered = payload.gather(store, at)
                 state = _state(store, book, gathered)
-            made, places, refused = _made(store, book, gathered, clock(), to)
+            made, places, refused = _made(store, book, gathered, at, to)
         books.change(store, home, lambda book: _ended(book, made, places, state, clock()))
     if made is None:
         raise refused
@@ -325,27 +326,31 @@ class _Writer:
         self._opener = own_opener(store)
 
     def write(self, path: Path, beside: Path | None) -> Made:
-        """Write the file, read it back and return what it is; raises ``DamagedBackup`` if it is not what was meant."""
-        digest = hashlib.sha256()
+        """Write the file, read it back and return what it is.
+
+        All of a file is authenticated: whatever it gives back is what was sealed, and its manifest that of this set.
+        Raises ``DamagedBackup`` if it is not, ``DamagedVault`` if the vault's own documents are to blame.
+        """
+        found: list[Opened] = []
 
         def prove(written: Path) -> None:
-            found = reading.check(written, self._opener)
-            if found.digest != digest.hexdigest() or found.manifest != self._manifest:
-                raise DamagedBackup(
-                    f"{path.parent} does not give back what was written", hint="check this disk, or use another"
-                )
+            try:
+                found.append(reading.check(written, self._opener))
+            except DamagedBackup:
+                payload.check_documents(self._gathered)
+                raise _other_bytes(path) from None
+            if found[0].manifest != self._manifest:
+                raise _other_bytes(path)
 
         with private_file(path, replace=False, beside=beside, proven=prove) as file:
-            out = _Hashing(file, digest.update)
             zip_ = payload.content(self._gathered, self._data, self._statement)
-            sealing.seal(zip_, out, [one.key for one in self._manifest.recipients])
-            size = file.tell()
+            sealing.seal(zip_, file, [one.key for one in self._manifest.recipients])
         manifest = self._manifest
         return Made(
             id=manifest.set,
             name=path.name,
-            digest=digest.hexdigest(),
-            size=size,
+            digest=found[0].digest,
+            size=found[0].size,
             device=manifest.device,
             counter=manifest.counter,
             made_at=manifest.made_at,
@@ -354,28 +359,12 @@ class _Writer:
         )
 
 
-class _Hashing:
-    """A file to write to whose bytes are hashed as well."""
-
-    def __init__(self, file: BinaryIO, update: Callable[[bytes], None]) -> None:
-        self._file, self._update = file, update
-
-    def write(self, data: bytes) -> int:
-        self._update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
 def copy_set(source: Path, path: Path, beside: Path, digest: str, *, replace: bool = False) -> None:
     """Copy a set's file and read the copy back; raises ``DamagedBackup`` if its bytes are not those of the digest."""
 
     def prove(written: Path) -> None:
         if reading.digest_of(written) != digest:
-            raise DamagedBackup(
-                f"{path.parent} does not give back what was written", hint="check this disk, or use another"
-            )
+            raise _other_bytes(path)
 
     with private_file(path, replace=replace, beside=beside, proven=prove) as file:
         for piece in _pieces(source):
@@ -389,6 +378,10 @@ def _pieces(path: Path) -> Iterator[bytes]:
                 yield piece
     except OSError as error:
         raise CannotRead(f"cannot read {path}: {(error.strerror or 'refused').lower()}") from None
+
+
+def _other_bytes(path: Path) -> DamagedBackup:
+    return DamagedBackup(f"{path.parent} does not give back what was written", hint="check this disk, or use another")
 
 
 def copy_of(set_id: str, path: Path, now: Instant) -> Copy:
