@@ -53,7 +53,7 @@ class Offer:
         if value is None:
             return ""
         if type(value) is Field:
-            return value.text
+            value = value.value
         return value.reveal() if type(value) is Secret else str(value)
 
     def skip(self, *names: str) -> None:

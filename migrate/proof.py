@@ -139,7 +139,7 @@ def prove(
     ties: Callable[[Sequence[str]], Mapping[str, Tie]],
     places: Places,
     attachments: Callable[[Any], list[str]] = lambda _: [],
-    around: Callable[[str], tuple[str, ...]] = lambda _: (),
+    around: Callable[[str], tuple[str, ...]] | None = None,
     inside: Inside | None = None,
     links: Links | None = None,
 ) -> Proof:
@@ -154,9 +154,11 @@ def prove(
         for place, data in batch:
             want = Wanted(data)
             want.take(data, shape)
-            named = attachments(data)
-            want.count += len(named)
-            want.texts += [*named, *around(place)]
+            if named := attachments(data):
+                want.count += len(named)
+                want.texts += named
+            if around is not None:
+                want.texts += around(place)
             tie = tied.get(place)
             findings = judge.record(place, tie, data, want)
             if links is not None:

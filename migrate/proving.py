@@ -51,6 +51,7 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
     places.remember(became.former)
     inside = listed(frame, adapter.listing) if adapter.listing is not None else None
     links = Links(adapter.linking) if adapter.linking is not None else None
+    around = places.around(frame) if frame is not None else None
     files = _Files(again, became.document)
 
     def stream() -> Iterator[tuple[str, Any]]:
@@ -62,7 +63,7 @@ def proof_of(source: Source, became: Became, advance: Advance = lambda _: None) 
                 links.note(record.place, record.data, "")
 
     tied = files.watching(became.tied)
-    proof = prove(stream(), adapter.shape, tied, places, files.named, places.around(frame), inside, links)
+    proof = prove(stream(), adapter.shape, tied, places, files.named, around, inside, links)
     proof.join(prove_frame(frame, adapter.frame, places))
     proof.join(files.unnamed(places))
     return proof

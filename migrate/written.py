@@ -32,7 +32,7 @@ def check_written(data: bytes, target: Adapter, items: Iterable[Item], losses: I
 
 
 def _check(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable[Loss]) -> None:
-    texts = set(_texts(data))
+    texts = _texts(data)
     declared = {loss.item for loss in losses}
     codes: set[tuple[Any, ...]] | None = None
     whole = ""
@@ -69,25 +69,22 @@ def _even(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _important(item: Item) -> Iterator[str]:
-    """Yield the texts whose loss a person would notice first."""
+def _important(item: Item) -> list[str]:
+    """Return the texts whose loss a person would notice first."""
+    texts: list[str] = []
+    fields: list[Field | None] = []
     for credential in item.credentials:
         if isinstance(credential, BasicAuth):
-            found: Iterable[Field | None] = (credential.username, credential.password)
+            fields += (credential.username, credential.password)
         elif isinstance(credential, CustomFields):
-            found = credential.fields
+            fields += credential.fields
         elif isinstance(credential, Note):
-            found = ()
-            if text := credential.content.reveal():
-                yield text
-        elif isinstance(credential, Totp):
-            continue
-        else:
+            texts.append(credential.content.reveal())
+        elif not isinstance(credential, Totp):
             members = (getattr(credential, name) for name in credential.__struct_fields__)
-            found = [member for member in members if isinstance(member, Field) and member.is_concealed]
-        for field in found:
-            if field is not None and field.field_type not in _RESPELT and (text := field.text):
-                yield text
+            fields += [member for member in members if isinstance(member, Field) and member.is_concealed]
+    texts += [field.text for field in fields if field is not None and field.field_type not in _RESPELT]
+    return [text for text in texts if text]
 
 
 def _code(totp: Totp) -> tuple[Any, ...]:
@@ -152,39 +149,34 @@ def _json_files(data: bytes) -> Iterator[Any]:
             continue
 
 
-def _texts(data: bytes) -> list[str]:
+def _texts(data: bytes) -> set[str]:
     """Return every text of a JSON, ZIP or delimited file."""
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return [text for name in archive.namelist() for text in _json_texts(archive.read(name)) or ()]
+            return set().union(*(_json_texts(archive.read(name)) or () for name in archive.namelist()))
     found = _json_texts(data)
     if found is not None:
         return found
     text = data.decode("utf-8")
     csv.field_size_limit(sys.maxsize)
-    cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
-    return cells + text.splitlines()
+    cells = {cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row}
+    return cells.union(text.splitlines())
 
 
-def _json_texts(data: bytes) -> list[str] | None:
+def _json_texts(data: bytes) -> set[str] | None:
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    found: list[str] = []
-    _collect(value, found)
-    return found
-
-
-def _collect(node: Any, found: list[str]) -> None:
-    waiting = [[node]]
-    while waiting:
-        node = waiting.pop()
-        for value in node.values() if type(node) is dict else node:
-            kind = type(value)
+    found: set[str] = set()
+    waiting: list[Any] = [[value]]
+    for node in waiting:
+        for one in node.values() if type(node) is dict else node:
+            kind = type(one)
             if kind is str:
-                found.append(value)
+                found.add(one)
             elif kind is dict or kind is list:
-                waiting.append(value)
-            elif value is not None and kind is not bool:
-                found.append(str(value))
+                waiting.append(one)
+            elif one is not None and kind is not bool:
+                found.add(str(one))
+    return found
