@@ -102,6 +102,7 @@ def _at_target(
 ) -> Iterable[tuple[Finding, Copy | None, Made | None]]:
     try:
         folder = targets.locate(target)
+        targets.sweep(folder, book.tag)
         present = {path.name: path for path in targets.files(folder)}
     except KeyferryError as error:
         yield Finding(AWAY, target.id, target.path, text=error.message), None, None
