@@ -10,8 +10,8 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Database:
     def __init__(self, connection: Any, path: Path) -> None:
         self._connection = connection
         self._depth = 0
+        self._blobs: list[Blob] = []
         self.path = path
         self.run: int | None = None
 
@@ -166,6 +167,24 @@ class Database:
             while part := blob.read(size):
                 yield part
 
+    def blob_to_fill(self, table: str, column: str, row: int) -> Blob:
+        """Return a value to be written over from its beginning; it is closed with the transaction at the latest."""
+        with self._translated():
+            blob = Blob(self._connection.open_blob(table, column, row, False), self._translated)
+        self._blobs.append(blob)
+        return blob
+
+    def _close_blobs(self) -> None:
+        # One that is open keeps every transaction of this connection from ending.
+        while self._blobs:
+            with contextlib.suppress(KeyferryError):
+                self._blobs.pop().close()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction, or a snapshot, is open."""
+        return self._depth > 0
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Write all or nothing; inside another transaction this joins it. Raises ``VaultBusy``."""
@@ -186,8 +205,11 @@ class Database:
         try:
             yield
             if self._depth == 1:
+                self._close_blobs()
                 self.do("COMMIT")
         except BaseException:
+            if self._depth == 1:
+                self._close_blobs()
             # SQLite has rolled back by itself after some errors, a full disk among them.
             if self._depth == 1 and self._connection.in_transaction:
                 with contextlib.suppress(_sqlite().Error):
@@ -241,6 +263,23 @@ class Database:
             yield
         except _sqlite().Error as error:
             raise _failure(error, self.path) from None
+
+
+class Blob:
+    """One value of the file, open to be written over; its errors are ours."""
+
+    def __init__(self, blob: Any, translated: Callable[[], AbstractContextManager[None]]) -> None:
+        self._blob, self._translated = blob, translated
+
+    def write(self, piece: bytes) -> None:
+        """Write the next piece."""
+        with self._translated():
+            self._blob.write(piece)
+
+    def close(self) -> None:
+        """Close it; more than once does no harm."""
+        with self._translated():
+            self._blob.close()
 
 
 def _sqlite() -> Any:

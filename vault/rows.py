@@ -270,9 +270,14 @@ def put_document(db: Database, data: bytes) -> str:
     with db.transaction():
         if db.one("SELECT 1 FROM documents WHERE hash = ?", (name,)) is None:
             db.do("INSERT INTO documents (hash, size, body) VALUES (?, ?, ?)", (name, len(data), data))
-            if db.run is not None:  # the address says what it holds, so the journal needs no digest
-                db.do(_JOURNAL, (db.run, "document", name, None, None, name))
+            note_document(db, name)
     return name
+
+
+def note_document(db: Database, name: str) -> None:
+    """Put a new document into the run's journal; its address says what it holds, so there is no digest."""
+    if db.run is not None:
+        db.do(_JOURNAL, (db.run, "document", name, None, None, name))
 
 
 def document_parts(db: Database, name: str, size: int) -> Iterator[bytes]:

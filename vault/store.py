@@ -14,13 +14,14 @@ from typing import Any
 
 from vault import canonical, history, rows, runs, search
 from vault.database import Database, key_fingerprint
+from vault.documents import DocumentWriter
 from vault.errors import AmbiguousItem, DamagedVault, NoSuchItem
 from vault.model import Collection, Item, Vault
 from vault.moment import Instant
 from vault.runs import Arrival, Entry, Quarantined, Run
 from vault.views import display_title, user_names
 
-__all__ = ["Arrival", "Entry", "Quarantined", "Run", "Store", "key_fingerprint"]
+__all__ = ["Arrival", "DocumentWriter", "Entry", "Quarantined", "Run", "Store", "key_fingerprint"]
 
 _SHORTEST_PREFIX = 4
 _MOST_CANDIDATES = 10
@@ -240,6 +241,10 @@ class Store:
     def put_document(self, data: bytes) -> str:
         """Keep the bytes and return their content address, base64url SHA-256 without padding."""
         return rows.put_document(self._db, data)
+
+    def document_writer(self, name: str, size: int) -> DocumentWriter:
+        """Return what takes a large document in pieces; all of it inside one ``transaction``."""
+        return DocumentWriter(self._db, name, size)
 
     def document(self, name: str) -> bytes | None:
         """Return the bytes of a document by its content address."""
