@@ -18,6 +18,7 @@ import msgspec
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.containers import is_safe_name
 from migrate.formats import _bitwarden_write as plain
+from migrate.formats._bitwarden_item import as_uuid
 from migrate.giving import Loss, Offer, Outgoing
 from migrate.proof import hash_of
 from migrate.source import Record, Source
@@ -164,7 +165,7 @@ def _parted(out: Outgoing, item: Item, members: dict[str, str]) -> Item:
 
 def _id_of(out: Outgoing, item: Item) -> str | None:
     """Return the id the item is written with; None for one of Bitwarden's that came without."""
-    return item.provenance.source_id if item.provenance and out.own(item) else plain.as_uuid(item.id)
+    return item.provenance.source_id if item.provenance and out.own(item) else as_uuid(item.id)
 
 
 def _free(members: dict[str, str], own_id: str, name: str) -> str:

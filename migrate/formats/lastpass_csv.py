@@ -18,6 +18,7 @@ from migrate.columns import Beside, Dialect, Row, kept_rows, number_of, put_asid
 from migrate.draft import auth_of, code_of, left_of, split_path
 from migrate.formats import _lastpass
 from migrate.formats._lastpass import NOTE, SECTION, STREET, Reader, cut, typed_note
+from migrate.formats._lastpass_types import spec_of
 from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
 from migrate.shape import changed, codes
@@ -188,7 +189,7 @@ def _is_safe(own_type: str, label: str, text: str) -> bool:
 def _labelled(leaving: Leaving, own_type: str) -> dict[str, str]:
     """Take the members that the type has labels for."""
     values: dict[str, str] = {}
-    for label, (kind, name, how) in _lastpass.spec_of(own_type).members.items():
+    for label, (kind, name, how) in spec_of(own_type).members.items():
         part = leaving.part(kind)
         if part is None:
             continue

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.formats import _lastpass
+from migrate.formats import _lastpass, _lastpass_types
 from migrate.formats.lastpass_csv import COLUMNS
 from tests.migrate import laws
 from vault import model
@@ -74,9 +74,9 @@ def test_a_login_whose_notes_look_typed_stays_a_login() -> None:
     assert find(item, Note).content.reveal() == "NoteType:Server\nHostname:h"
 
 
-@pytest.mark.parametrize("own_type", sorted(_lastpass.NOTE_TYPES))
+@pytest.mark.parametrize("own_type", sorted(_lastpass_types.NOTE_TYPES))
 def test_every_label_of_every_type_arrives_and_goes_back_under_its_label(own_type: str) -> None:
-    labels = _lastpass.NOTE_TYPES[own_type].labels
+    labels = _lastpass_types.NOTE_TYPES[own_type].labels
     lines = [f"{label}:value {number}" for number, label in enumerate(labels)]
     text = "\n".join([f"NoteType:{own_type}", "Language:en-US", *lines, "Notes:end"])
     loaded = laws.load("lastpass_csv", file({"url": "http://sn", "extra": text, "name": "n"}))
