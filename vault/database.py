@@ -278,8 +278,10 @@ class Blob:
 
     def close(self) -> None:
         """Close it; more than once does no harm."""
-        with self._translated():
-            self._blob.close()
+        blob, self._blob = self._blob, None
+        if blob is not None:
+            with self._translated():
+                blob.close()
 
 
 def _sqlite() -> Any:
