@@ -28,28 +28,9 @@ from vault.cxfitems import (
     item_out,
     seconds_of,
 )
-from vault.cxfparts import (
-    ACCOUNT,
-    ALGORITHMS,
-    COLLECTION,
-    FIELD_TYPES,
-    ITEM,
-    KINDS,
-    OURS,
-    RAW,
-    Data,
-    Row,
-    add,
-    algorithm_of,
-    base32_of,
-    code_of,
-    credential_in,
-    der_of,
-    is_standard_code,
-    member_name,
-    split,
-    whole,
-)
+from vault.cxfkinds import ACCOUNT, ALGORITHMS, COLLECTION, FIELD_TYPES, ITEM, KINDS, OURS, RAW, Data, Row, member_name
+from vault.cxfparts import algorithm_of, base32_of, code_of, credential_in, der_of, is_standard_code, whole
+from vault.cxfraw import add, split
 from vault.errors import DamagedExport
 from vault.model import Collection, Item, Vault, dec_hook
 from vault.moment import Instant

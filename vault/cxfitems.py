@@ -12,25 +12,9 @@ from typing import Any
 import msgspec
 
 from vault import moment
-from vault.cxfparts import (
-    COLLECTION,
-    ITEM,
-    Data,
-    Row,
-    add,
-    credential_in,
-    credential_out,
-    der_of,
-    extend,
-    in_place,
-    ours_in,
-    ours_of,
-    settle,
-    split,
-    strays,
-    take,
-    whole,
-)
+from vault.cxfkinds import COLLECTION, ITEM, Data, Row
+from vault.cxfparts import credential_in, credential_out, der_of, ours_of, strays, take, whole
+from vault.cxfraw import add, extend, in_place, ours_in, settle, split
 from vault.model import Collection, Item, Past, Provenance
 
 FORMAT = "cxf"  # whose raw keys go back in place

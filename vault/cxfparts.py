@@ -10,205 +10,31 @@ from __future__ import annotations
 import re
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from vault.model import CONCEALED, AnyCredential, Field, UnknownCredential
-
-FIELD = "dev.keyferry.field/1"  # on an EditableField: original kind, link, raw keys
-CODE = "dev.keyferry.code/1"  # on an EditableField: a one-time code that is no plain TOTP
-SECTION = "dev.keyferry.section/1"  # on custom-fields: raw keys
-ITEM = "dev.keyferry.item/1"
-COLLECTION = "dev.keyferry.collection/1"
-ACCOUNT = "dev.keyferry.account/1"
-OURS = frozenset({FIELD, CODE, SECTION, ITEM, COLLECTION, ACCOUNT})
-
-RAW = "dev.keyferry.raw/1"  # a credential type: an unknown credential that would be taken for a known one
-UNKNOWN = "keyferry-unknown"  # the model's tag for what it does not know
-
-ALGORITHMS = frozenset({"sha1", "sha256", "sha512"})
-
-Row = dict[str, Any]
-Data = dict[str, Any]
-
-# Members of the model's credentials that CXF does not have.
-_NOT_CXF: dict[str, frozenset[str]] = {
-    "passkey": frozenset({"rpName", "createdAt", "counter", "discoverable", "keyType", "algorithm", "curve"}),
-    "totp": frozenset({"kind", "counter", "pin", "label", "source", "parameters"}),
-    "ssh-key": frozenset({"publicKey", "fingerprint", "passphrase"}),
-    "file": frozenset({"mediaType", "createdAt", "modifiedAt", "label", "section", "missing"}),
-    "item-reference": frozenset({"label"}),
-}
-# Names of older drafts and of older programs.
-_OLD_NAMES: dict[str, dict[str, str]] = {
-    "basic-auth": {"userName": "username"},
-    "passkey": {"userName": "username"},
-    "totp": {"userName": "username"},
-    "file": {"integrationHash": "integrityHash"},
-}
-_OLD_TYPES = {"driver-license": "drivers-license"}
-
-_DATE, _MONTH = "date", "year-month"
-_COUNTRY, _SUBDIVISION = "country-code", "subdivision-code"
-_DATES = {"birthDate": _DATE, "issueDate": _DATE, "expiryDate": _DATE}
-FIELD_TYPES: dict[str, dict[str, str]] = {  # of members that are no plain text
-    "basic-auth": {"password": CONCEALED},
-    "ssh-key": {"creationDate": _DATE, "expiryDate": _DATE},
-    "api-key": {"key": CONCEALED, "validFrom": _DATE, "expiryDate": _DATE},
-    "wifi": {"networkSecurityType": "wifi-network-security-type", "passphrase": CONCEALED, "hidden": "boolean"},
-    "credit-card": {
-        **dict.fromkeys(("number", "verificationNumber", "pin"), CONCEALED),
-        **dict.fromkeys(("expiryDate", "validFrom"), _MONTH),
-    },
-    "address": {"territory": _SUBDIVISION, "country": _COUNTRY},
-    "drivers-license": {**_DATES, "territory": _SUBDIVISION, "country": _COUNTRY},
-    "passport": {**_DATES, "issuingCountry": _COUNTRY},
-    "identity-document": {**_DATES, "issuingCountry": _COUNTRY},
-}
-
-
-class Kind(msgspec.Struct, frozen=True):
-    """What CXF says about one credential type, and what the model has beside it."""
-
-    native: dict[str, str]  # member -> field, text, int, object or list
-    required: dict[str, Any]  # members that must be written, with the model's default
-    ours: frozenset[str]
-    known: frozenset[str]  # every name that a reader takes
-
-
-def _kind(tag: str, struct: type[Any]) -> Kind:
-    native: dict[str, str] = {}
-    required: dict[str, Any] = {}
-    not_cxf = _NOT_CXF.get(tag, frozenset())
-    for member in msgspec.structs.fields(struct):
-        if member.name == "extra" or member.encode_name in not_cxf:
-            continue
-        options = get_args(member.type) or (member.type,)
-        native[member.encode_name] = how = _how(member.type, options)
-        if how != "field" and type(None) not in options:
-            required[member.encode_name] = member.default if isinstance(member.default, (str, int)) else ""
-    old = _OLD_NAMES.get(tag, {})
-    more = {"urls"} if tag == "basic-auth" else {"extensions"} if tag == "custom-fields" else set()
-    return Kind(native, required, not_cxf, frozenset({*native, *old, *more, "type"}))
-
-
-def _how(kind: Any, options: tuple[Any, ...]) -> str:
-    if getattr(kind, "__origin__", None) is tuple:
-        return "list"
-    if Field in options:
-        return "field"
-    if int in options:
-        return "int"
-    return "object" if any(getattr(one, "__origin__", None) is dict for one in options) else "text"
-
-
-KINDS: dict[str, Kind] = {
-    str(struct.__struct_config__.tag): _kind(str(struct.__struct_config__.tag), struct)
-    for struct in get_args(AnyCredential)
-    if struct is not UnknownCredential
-}
-_ENCODED: dict[tuple[str, str], str] = {
-    (str(struct.__struct_config__.tag), member.name): member.encode_name
-    for struct in get_args(AnyCredential)
-    for member in msgspec.structs.fields(struct)
-}
-
-
-def member_name(tag: str, member: str) -> str:
-    """Return the name in CXF of a member of a credential's class."""
-    return _ENCODED[tag, member]
-
+from vault.cxfkinds import (
+    ALGORITHMS,
+    CODE,
+    FIELD,
+    FIELD_TYPES,
+    KINDS,
+    OLD_NAMES,
+    OLD_TYPES,
+    RAW,
+    SECTION,
+    UNKNOWN,
+    Data,
+    Row,
+)
+from vault.cxfraw import add, extend, in_place, ours_in, settle, split
+from vault.model import CONCEALED, Field
 
 _FIELD_MEMBERS = frozenset(f.encode_name for f in msgspec.structs.fields(Field))
 _FIELD_OURS = _FIELD_MEMBERS - {"value", "fieldType", "id", "label", "extra"}
 _FIELD_KNOWN = frozenset({"value", "fieldType", "id", "label", "extensions"})
 _CODE_MEMBERS = frozenset({*KINDS["totp"].native, *KINDS["totp"].ours}) - {"label"}
-
-
-# Raw keys
-
-
-def add(extra: dict[str, Any], key: str, value: Any) -> None:
-    """Put a raw value under its key, or under the next free one, so that nothing is written over."""
-    name, n = key, 1
-    while name in extra:
-        n += 1
-        name = f"{key} ({n})"
-    extra[name] = value
-
-
-def split(data: Data, name: str) -> Data | None:
-    """Take our extension object of that name out of ``extensions``; what others wrote stays there."""
-    listed = data.get("extensions")
-    if listed is None or listed == []:
-        data.pop("extensions", None)
-        return None
-    if not isinstance(listed, list):
-        return None
-    for at, one in enumerate(listed):
-        if isinstance(one, dict) and one.get("name") == name:
-            rest = listed[:at] + listed[at + 1 :]
-            data["extensions"] = rest
-            if not rest:
-                del data["extensions"]
-            return {key: value for key, value in one.items() if key != "name"}
-    return None
-
-
-def ours_in(data: Any, name: str) -> Data | None:
-    """Return our extension object of that name without taking it; None where there is none."""
-    listed = data.get("extensions")
-    found = (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
-    return next((one for one in found if one.get("name") == name), None)
-
-
-def extend(made: Data, name: str, members: Data) -> None:
-    """Add our extension object, after those of others."""
-    made["extensions"] = [*made.get("extensions", ()), {"name": name, **members}]
-
-
-def in_place(made: Data, extra: dict[str, Any], known: frozenset[str], own: bool) -> dict[str, Any]:
-    """Put raw keys that came from CXF back where they stood; return those that only our extension can hold."""
-    if not own:
-        return extra
-    kept = {}
-    for key, value in extra.items():
-        if key == "extensions" and _is_foreign(value):
-            made[key] = list(value)
-        elif key in known or key in made or key == "extensions":
-            kept[key] = value
-        else:
-            made[key] = value
-    return kept
-
-
-def _is_foreign(listed: Any) -> bool:
-    """Whether it is a list of extension objects of others that reads back as it is."""
-    return (
-        isinstance(listed, list)
-        and bool(listed)
-        and not any(isinstance(one, dict) and one.get("name") in OURS for one in listed)
-    )
-
-
-def settle(row: Row, ours: Data, allowed: frozenset[str], data: Data) -> Row:
-    """Join what an extension of ours held, and keep as ``extra`` what is left of both."""
-    extra = data
-    known = ours.pop("extra", None)
-    if isinstance(known, dict):
-        for key, value in known.items():
-            add(extra, key, value)
-    elif known is not None:
-        add(extra, "extra", known)
-    for key, value in ours.items():
-        if key in allowed and key not in row:
-            row[key] = value
-        else:
-            add(extra, key, value)
-    if extra:
-        row["extra"] = extra
-    return row
 
 
 # Fields
@@ -323,7 +149,7 @@ def _rest(made: Data, row: Row, known: frozenset[str], own: bool) -> Row:
 def credential_in(data: Data) -> Row:
     """Return a credential's row; one of a type that CXF 1.0 does not have is kept raw."""
     tag = data.get("type")
-    tag = _OLD_TYPES.get(tag, tag) if isinstance(tag, str) else None
+    tag = OLD_TYPES.get(tag, tag) if isinstance(tag, str) else None
     if tag == RAW and isinstance(data.get("raw"), dict):
         row: Row = {"type": UNKNOWN, "raw": data.pop("raw")}
         del data["type"]
@@ -331,7 +157,7 @@ def credential_in(data: Data) -> Row:
     if tag not in KINDS:
         return {"type": UNKNOWN, "raw": data}
     del data["type"]
-    for old, new in _OLD_NAMES.get(tag, {}).items():
+    for old, new in OLD_NAMES.get(tag, {}).items():
         if old in data and new not in data:
             data[new] = data.pop(old)
     return _IN.get(tag, _plain_in)(tag, data)
@@ -369,7 +195,7 @@ _BESIDE = {"ssh-key": frozenset({"privateKey"}), "totp": frozenset({"username"})
 def _unknown_out(_: str, row: Row, own: bool) -> tuple[Data, Row]:
     raw = row.pop("raw", {})
     tag = raw.get("type")
-    tag = _OLD_TYPES.get(tag, tag) if isinstance(tag, str) else None
+    tag = OLD_TYPES.get(tag, tag) if isinstance(tag, str) else None
     return (dict(raw) if tag not in KINDS and tag != RAW else {"type": RAW, "raw": raw}), row
 
 
