@@ -53,6 +53,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "generate": (f"{_CHANGES}:generate", "Make a password."),
         "folders": (f"{_ITEMS}:folders", "List the folders."),
     },
+    "Share between devices": {
+        "sync": ("vault.commands.sync:sync", "Bring the devices of this vault together, by relay or folder."),
+        "device": ("vault.commands.devices:device", "Pair, list and revoke devices."),
+    },
     "Keep safe": {
         "init": (f"{_KEYS}:init", "Make a new vault."),
         "backup": (f"{_COPIES}.places:backup", "Make, list, check and prune sealed copies of the vault."),

@@ -18,7 +18,17 @@ from vault.files import held
 from vault.moment import Instant
 from vault.store import Store
 
-__all__ = ["Facts", "Outcome", "before_change", "create", "create_if_due", "facts", "keep_up", "target_folders"]
+__all__ = [
+    "Facts",
+    "Outcome",
+    "before_change",
+    "create",
+    "create_if_due",
+    "facts",
+    "keep_up",
+    "open_to",
+    "target_folders",
+]
 
 AGENT_LOCK = "agent.lock"
 PROOF_LASTS = 14  # days after which a restore must have been proven again
@@ -114,6 +124,14 @@ def _agent_runs(home: Path) -> bool:
 def target_folders(store: Store, home: Path) -> tuple[Path, ...]:
     """Return the folders of all targets, whether they are here or not."""
     return tuple(Path(target.path) for target in books.load(store, home).targets)
+
+
+def open_to(store: Store, home: Path, since: Instant) -> tuple[str, ...]:
+    """Return, as sentences, which targets hold backups that a device which was enrolled then can still open."""
+    book = books.load(store, home)
+    made = {one.id for one in book.sets if one.made_at >= since}
+    found = ((target.path, sum(copy.set in made for copy in target.copies)) for target in book.targets)
+    return tuple(f"it can still open {count} backups in {path}" for path, count in found if count)
 
 
 def facts(store: Store, home: Path, now: Instant) -> Facts:

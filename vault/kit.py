@@ -13,7 +13,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vault import bech32, crypto
 from vault.errors import DamagedVault, WrongKit
@@ -235,7 +235,12 @@ def _drawn(text: str) -> list[str]:
     """Return a QR code in half blocks, two rows of it in each line."""
     import segno
 
-    rows = [tuple(row) for row in segno.make(text, error="m", micro=False, boost_error=False).matrix_iter(border=2)]
+    return drawn_rows(segno.make(text, error="m", micro=False, boost_error=False))
+
+
+def drawn_rows(code: Any) -> list[str]:
+    """Return the lines of a QR code in half blocks, two rows of it in each."""
+    rows = [tuple(row) for row in code.matrix_iter(border=2)]
     if len(rows) % 2:
         rows.append((0,) * len(rows[0]))
     blocks = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}

@@ -12,7 +12,8 @@ An entry is three packed parts: body, signer keys, signatures. A body is packed 
               and, of a synced vault, the number (8) and hash of the last entry of its log that counts
               signed by the root or a member
     epoch     namespace, "epoch", made-at, vault id, hash of the entry before, epoch (4), commitment to its key (32),
-              wraps, packed: each device id, suite (1), wrapped key (``vault.sync.epochs``), packed
+              wraps, packed: each device id, suite (1), wrapped key (``vault.sync.epochs``), packed; a suite of 3 is
+              for the kit, under the first 16 bytes of the SHA-256 of its recipient
               signed by the root or a member; the same epoch again brings its key to further devices
 
 An entry's hash is the SHA-256 of its bytes; the vault id is the first 16 bytes of the genesis entry's hash, so it
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = b"keyferry/membership/1"
 NAME_CHARS = 64
+KIT_SUITE = 3
 MOST_ENTRIES = 10_000
 MOST_BYTES = 16 << 20
 MOST_ENTRY_BYTES = 128 << 10
@@ -178,6 +180,35 @@ def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Ed25519Priva
             "this device was enrolled before", hint="a device that comes back gets a new identity: keyferry restore"
         )
     return _next(state, _signed(_body(state, b"enrol", now, _name(name), device.bundle.packed), by, device.ed25519))
+
+
+def propose(chain: Sequence[bytes], bundle: Bundle, *, by: Ed25519PrivateKey, now: Instant) -> tuple[bytes, bytes]:
+    """Return the body of an enrolment and this side's signature; the new device adds its own by ``countersign``.
+
+    Raises as ``enrol``.
+    """
+    state = _read(chain)
+    _check_signer(state, by)
+    if state.knows(bundle.ed25519):
+        raise UsageError("this device was enrolled before", hint="a device that comes back gets a new identity")
+    body = _body(state, b"enrol", now, b"", bundle.packed)
+    return body, by.sign(body)
+
+
+def countersign(body: bytes, device: Device) -> bytes:
+    """Return the new device's signature, if the body enrols just this device; raises ``UsageError``."""
+    try:
+        kind, _, *rest = _fields(body)
+    except ValueError:
+        kind, rest = b"", []
+    if kind != b"enrol" or len(rest) != 4 or rest[3] != device.bundle.packed:
+        raise UsageError("that enrols another device")
+    return device.ed25519.sign(body)
+
+
+def countersigned(body: bytes, by: bytes, signature: bytes, new: bytes, answer: bytes) -> bytes:
+    """Return the entry of a proposed enrolment; whether both signatures hold is for the chain's readers to find."""
+    return crypto.packed(body, crypto.packed(by, new), crypto.packed(signature, answer))
 
 
 def revoke(
@@ -378,7 +409,8 @@ def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tupl
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(number) != 4 or len(commitment) != 32:
         raise ValueError("an epoch signed by a stranger")
     wraps = _wraps(packed)
-    if not wraps.keys() <= {member.device_id for member in state.members.values()}:
+    members = {member.device_id for member in state.members.values()}
+    if any(suite != KIT_SUITE and device_id not in members for device_id, (suite, _) in wraps.items()):
         raise ValueError("a key for a stranger")
     at_number = int.from_bytes(number, "big")
     if at_number == len(state.epochs):
@@ -397,7 +429,7 @@ def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
     wraps = {}
     for one in crypto.unpacked(packed):
         device_id, suite, data = _of(crypto.unpacked(one), 3)
-        if len(device_id) != 16 or suite not in (b"\x01", b"\x02") or device_id.hex() in wraps:
+        if len(device_id) != 16 or suite not in (b"\x01", b"\x02", b"\x03") or device_id.hex() in wraps:
             raise ValueError("a wrapped key that is none")
         wraps[device_id.hex()] = (suite[0], data)
     return wraps

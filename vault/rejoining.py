@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from vault import device, membership
-from vault.identity import name_device, write_membership
+from vault import crypto, device, membership
+from vault.errors import KeyringUnavailable
+from vault.identity import name_device, own_chain, own_device, write_membership
 from vault.keyholders import Holder, choose_holder, named
-from vault.kit import Kit, new_kit
+from vault.kit import Kit, key_id, new_kit
 from vault.kitcare import store_kit
 from vault.making import host_name, make_vault
 from vault.moment import Instant
@@ -42,7 +44,8 @@ def rejoin_vault(
         fill(store)
 
     settings = Settings(vault=vault_id, holder={}, name=name, made_at=now, making=True)
-    return make_vault(home, named(holder or choose_holder(home), key_entry), settings, whole)
+    with _advised():
+        return make_vault(home, named(holder or choose_holder(home), key_entry), settings, whole)
 
 
 def adopt_vault(
@@ -63,4 +66,49 @@ def adopt_vault(
         fill(store)
 
     settings = Settings(vault=membership.vault_id_of(chain), holder={}, name=name, made_at=now, making=True)
-    return make_vault(home, holder, settings, whole)
+    with _advised():
+        return make_vault(home, holder or choose_holder(home), settings, whole)
+
+
+def catch_up(store: Store, chain: Sequence[bytes], kit_recipient: str) -> bool:
+    """Take over a chain that goes on from the vault's own, and the kit in force at its end; tell whether it does.
+
+    An older state of the vault would else trust devices that were revoked since, and seal to a kit that was replaced.
+    The chain must hold, and come from a set that was proven. Nothing is done if this device is no member at its end.
+    """
+    own = own_chain(store)
+    if len(chain) <= len(own) or not membership.is_prefix(own, chain):
+        return False
+    found = membership.read_chain(chain)
+    if found.member(own_device(store).device_id) is None:
+        return False
+    with store.transaction():
+        if found.root != crypto.from_text(store.meta("root") or ""):
+            _end_kit(store, kit_recipient, found.roots[-1].since)
+        write_membership(store, chain)
+    return True
+
+
+def _end_kit(store: Store, recipient: str, at: Instant) -> None:
+    """Put another kit, which was handed out elsewhere, in the place of the vault's."""
+    old = store.meta("kit_recipient")
+    if old:
+        ended = json.loads(store.meta("old_kits") or "[]")
+        entry = {"recipient": old, "key_id": key_id(old), "root": store.meta("root"), "until": at, "kept": True}
+        store.set_meta("old_kits", json.dumps([*ended, entry]))
+    store.set_meta("kit", None)
+    store.set_meta("kit_checked_at", None)
+    store.set_meta("kit_handed_at", at)
+    store.set_meta("kit_made_at", at)
+    store.set_meta("kit_recipient", recipient)
+    store.set_meta("recovery_due", "1")  # opening the vault writes the file
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Say what to add to the command if there is no keyring."""
+    try:
+        yield
+    except KeyringUnavailable as error:
+        hint = "name another place for the key: keyferry restore BACKUP --key-file PATH, or --passphrase"
+        raise KeyringUnavailable(error.message, hint=hint) from None

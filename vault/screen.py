@@ -55,6 +55,13 @@ class Session:
         """Write the closing line that says what happened; nothing with ``--json``."""
         self.say(text)
 
+    def told(self, name: str, text: str) -> None:
+        """Write a line that another program or person waits for: ``name: text``, with ``--json`` as an object."""
+        if self.json:
+            _write(sys.stdout, json_text({name: text}, wide=_is_wide(sys.stdout)))
+        else:
+            _write(sys.stdout, f"{name}: {clean(text)}\n")
+
     def warn(self, text: str) -> None:
         """Write a warning to standard error; with ``--json`` as an object on one line."""
         if self.json:

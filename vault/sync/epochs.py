@@ -49,6 +49,28 @@ def wrap(key: bytes, bundle: Bundle, *, vault: str, epoch: int, suite: int) -> b
     return crypto.packed(_oaep(bundle, first, context), carried, sealed)
 
 
+def kit_id(recipient: str) -> str:
+    """Return the id under which an epoch's key is kept for a kit."""
+    return hashlib.sha256(recipient.encode()).digest()[:16].hex()
+
+
+def wrap_for_kit(key: bytes, recipient: str) -> bytes:
+    """Return the epoch key as an age file for the kit, so that it can join when all devices are lost."""
+    import pyrage
+
+    return bytes(pyrage.encrypt(key, [pyrage.x25519.Recipient.from_str(recipient)]))
+
+
+def unwrap_by_kit(data: bytes, identity: str) -> bytes:
+    """Return the epoch key; raises ``ForgedEntry``."""
+    import pyrage
+
+    try:
+        return bytes(pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)]))
+    except pyrage.DecryptError:
+        raise ForgedEntry("the key of an epoch is not sealed to this kit", hint="use the newest kit") from None
+
+
 def unwrap(data: bytes, device: Device, *, vault: str, epoch: int, suite: int) -> bytes:
     """Return the epoch key; raises ``ForgedEntry`` if it is not wrapped for this device in this place."""
     from cryptography.exceptions import InvalidTag

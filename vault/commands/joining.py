@@ -1,0 +1,89 @@
+"""The two ways a new device joins: by the code of a member, or by the kit when all devices are lost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vault.errors import UsageError
+from vault.screen import Session
+
+if TYPE_CHECKING:
+    from vault.keyholders import Holder
+    from vault.store import Store
+    from vault.sync.ways import Way
+
+
+def by_code(session: Session, code: str, folder: Path | None, holder: Holder | None) -> None:
+    """Join by a code."""
+    from vault import device
+    from vault.making import host_name
+    from vault.moment import now
+    from vault.sync import joining, pairing, ways
+    from vault.sync.ways import Way
+
+    invitation = pairing.read_code(code)
+    if invitation.folder and folder is None:
+        raise UsageError("this code is for a folder", hint="name it: --folder DIR")
+    way = (
+        Way(folder=str(folder.expanduser().absolute()))
+        if invitation.folder and folder is not None
+        else Way(relay=invitation.relay, pin=invitation.pin)
+    )
+    session.say(f"joining the vault {invitation.vault} through the {way.title}")
+    own = device.new_device()
+    slot = ways.slot_of(way, invitation.slot, pairing.SECONDS)
+    try:
+        newcomer = pairing.Newcomer(invitation, slot, own, host_name())
+        session.told("digits", newcomer.approach())
+        session.say("type these digits at the other device")
+        joined = newcomer.complete()
+    finally:
+        slot.close()
+    store = joining.join_vault(
+        session.home, own, joined, lambda store: joining.begin(store, way, joined), now=now(), holder=holder
+    )
+    _first_round(session, store, way)
+
+
+def _first_round(session: Session, store: Store, way: Way) -> None:
+    from vault.sync import session as rounds
+    from vault.sync import ways
+
+    with store, session.progress("fetching the vault"):
+        done = rounds.sync(store, ways.transport(store, way), lambda: int(time.time() * 1000))
+        count = store.count()
+    for finding in done.findings:
+        session.warn(finding.text)
+    session.done(f"this device has joined; {count:,} items are here")
+    session.out({"home": str(session.home), "items": count, "vault": store.vault_id})
+
+
+def by_kit(
+    session: Session,
+    kit_file: Path,
+    relay: str | None,
+    pin: str | None,
+    folder: Path | None,
+    vault: str | None,
+    holder: Holder | None,
+) -> None:
+    """Join as the kit's root, when no device is left to ask."""
+    from vault import device
+    from vault.asking import given_kit
+    from vault.making import host_name
+    from vault.moment import now
+    from vault.sync import joining
+    from vault.sync.ways import Way
+
+    if not (relay or folder) or not vault:
+        raise UsageError(
+            "--kit needs the way and the vault's id, which stands on the kit",
+            hint="keyferry device join --kit FILE --relay URL --vault ID",
+        )
+    kit = given_kit(session, kit_file)
+    way = Way(relay=relay or "", pin=pin or "", folder=str(folder.expanduser().absolute()) if folder else "")
+    own = device.new_device()
+    store = joining.rejoin_by_kit(session.home, kit, way, vault, own, host_name(), now=now(), holder=holder)
+    _first_round(session, store, way)

@@ -1,0 +1,144 @@
+"""sync: bring the devices of this vault together; its status, and what is wrong with it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vault.commands.state import opened_by
+from vault.screen import Session, command
+
+if TYPE_CHECKING:
+    from vault.sync.session import Round
+
+_HEALTH = 5
+_PATH = click.Path(path_type=Path)
+
+
+class _NowByDefault(click.Group):
+    """A group whose first command is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["now", *args]
+        return super().parse_args(ctx, args)
+
+
+sync = _NowByDefault("sync", help="Bring the devices of this vault together, through a relay or a folder.")
+
+
+@command("now", parent=sync, help="Send what was changed here and take in what others have changed; the default.")
+@click.option("--relay", metavar="URL", help="Through this relay, from now on.")
+@click.option("--pin", metavar="PIN", help="The pin of the relay's certificate.")
+@click.option("--folder", type=_PATH, metavar="DIR", help="Through this folder, from now on.")
+@click.option("--upload-again", is_flag=True, help="Give a relay that has lost everything all of it again.")
+def now_(session: Session, relay: str | None, pin: str | None, folder: Path | None, upload_again: bool) -> int:
+    """Make one round."""
+    from vault.moment import now
+    from vault.sync import engine, ways
+    from vault.sync import session as rounds
+
+    with opened_by(session) as opened:
+        store = opened.store
+        way = ways.chosen(store, relay, pin, folder)
+        engine.begin(store, now())
+        with session.progress("syncing"):
+            done = rounds.sync(store, ways.transport(store, way), _now_ms, upload_again=upload_again)
+        ways.remember(store, way)
+        kept = engine.titles(store, done.kept_against_delete)
+        count = store.count()
+    _tell(session, done, kept)
+    session.done(f"synced through the {way.title}: {done.sent} sent, {done.entries} received, {count:,} items here")
+    session.out(
+        {
+            "way": way.title,
+            "sent": done.sent,
+            "received": done.entries,
+            "items_changed": done.items,
+            "items": count,
+            "waiting": done.waiting,
+            "findings": done.findings,
+            "kept_against_delete": kept,
+        }
+    )
+    return _HEALTH if done.findings else 0
+
+
+def _tell(session: Session, done: Round, kept: list[str]) -> None:
+    for finding in done.findings:
+        session.warn(finding.text)
+    for title in kept:
+        session.say(f"{title} was deleted on one device and changed on another: it stays")
+    if done.waiting:
+        session.say(f"{done.waiting} entries wait for others that have not arrived yet")
+
+
+@command("status", parent=sync, help="Say how this vault is synced and how far each device is.")
+def status(session: Session) -> int:
+    """Show the state of sync."""
+    from vault import identity
+    from vault.sync import log, ways
+
+    with opened_by(session, read_only=True) as opened:
+        store = opened.store
+        if not log.is_on(store):
+            session.done("this vault is not synced: keyferry device pair")
+            session.out({"on": False})
+            return 0
+        way, setting = ways.remembered(store), log.setting(store)
+        names, heads = identity.device_names(store), log.heads(store.database)
+        own = identity.own_device(store).device_id
+        rows: list[dict[str, Any]] = [
+            {
+                "id": one.device_id,
+                "name": names.get(one.device_id) or one.name,
+                "entries": heads[one.device_id].seq if one.device_id in heads else 0,
+                "this": one.device_id == own,
+            }
+            for one in identity.members(store)
+        ]
+        waiting, unsent = log.waiting(store.database), len(log.unsent(store.database, own))
+    session.table(
+        ("device", "name", "entries", ""),
+        [(one["id"], one["name"], f"{one['entries']:,}", "this device" if one["this"] else "") for one in rows],
+    )
+    parked = sum(one.state == log.PARKED for one in waiting)
+    if unsent:
+        session.say(f"{unsent} entries were not sent yet")
+    if waiting:
+        session.say(f"{len(waiting)} entries wait, {parked} of them for a clock")
+    last = setting.synced_at or "never"
+    session.done(f"synced through the {way.title if way else 'nothing yet'}, last at {last}")
+    session.out(
+        {
+            "on": True,
+            "way": way.title if way else None,
+            "synced_at": setting.synced_at or None,
+            "devices": rows,
+            "waiting": len(waiting),
+            "parked": parked,
+            "unsent": unsent,
+        }
+    )
+    return 0
+
+
+@command("doctor", parent=sync, help="Find why devices do not come together; names the cause.")
+def doctor(session: Session) -> int:
+    """Examine sync."""
+    from vault.sync import doctoring
+
+    with opened_by(session, read_only=True) as opened:
+        found = doctoring.findings(opened.store, _now_ms())
+    for one in found:
+        session.say(f"{one.cause}; {one.remedy}" if one.remedy else one.cause)
+    session.done(f"found {len(found)} causes" if found else "sync is in order")
+    session.out(found)
+    return _HEALTH if found else 0
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,86 @@
+"""Why devices do not come together: each finding names a cause and what to do, never "add it again"."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vault import identity, membership
+from vault.errors import KeyferryError
+from vault.store import Store
+from vault.sync import clock, entry, log, ways
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """One reason, and the way out."""
+
+    cause: str
+    remedy: str = ""
+
+
+def findings(store: Store, now_ms: int) -> tuple[Cause, ...]:
+    """Return what keeps this vault from being in step with the others; asks the relay or folder."""
+    if not log.is_on(store):
+        return (Cause("this vault is not synced", "keyferry device pair"),)
+    return (*_of_this_device(store), *_of_the_way(store), *_of_entries(store, now_ms))
+
+
+def _of_this_device(store: Store) -> list[Cause]:
+    found = membership.read_chain(identity.own_chain(store))
+    own = identity.own_device(store).device_id
+    if found.member(own) is None:
+        return [Cause("this device was revoked", "keyferry restore makes it a new device of the vault")]
+    if found.needs_epoch:
+        return [Cause("a device was revoked and no new key was made yet", "keyferry sync makes one")]
+    return []
+
+
+def _of_the_way(store: Store) -> list[Cause]:
+    way = ways.remembered(store)
+    if way is None:
+        return [Cause("there is no relay and no folder yet", "keyferry sync --relay URL, or --folder DIR")]
+    try:
+        there = ways.transport(store, way)
+        if not there.exists():
+            return [Cause(f"the {way.title} does not have this vault", "keyferry sync --upload-again")]
+        heads = there.heads()
+    except KeyferryError as error:
+        return [Cause(f"the {way.title} cannot be used: {error.message}", error.hint)]
+    found = []
+    for device, (seq, _) in log.setting(store).acknowledged.items():
+        shown = heads.devices.get(device)
+        if shown is None or shown.seq < seq:
+            name = identity.device_names(store).get(device, device[:8])
+            found.append(
+                Cause(f"the {way.title} shows less of {name} than before", "ask its owner; a folder is another way")
+            )
+    return found
+
+
+def _of_entries(store: Store, now_ms: int) -> list[Cause]:
+    names, found = identity.device_names(store), []
+    heads = log.heads(store.database)
+    own = identity.own_device(store).device_id
+    unsent = log.unsent(store.database, own)
+    if unsent:
+        found.append(Cause(f"{len(unsent)} entries of this device were not sent yet", "keyferry sync"))
+    seen: set[str] = set()
+    for stored in log.waiting(store.database):
+        if stored.device in seen:
+            continue
+        seen.add(stored.device)
+        header = entry.read_header(stored.body)
+        name = names.get(stored.device, stored.device[:8])
+        if clock.is_ahead(header.hlc, now_ms):
+            found.append(Cause(f"the clock of {name} is more than a day ahead", f"set the clock of {name} right"))
+            continue
+        lacking = [
+            names.get(device, device[:8])
+            for device, head in header.seen.items()
+            if device not in heads or heads[device].seq < head.seq
+        ]
+        if lacking:
+            text = f"entries of {name} wait for entries of {', '.join(lacking)} that have not arrived"
+            found.append(Cause(text, f"sync on {lacking[0]}"))
+        else:
+            found.append(Cause(f"entry {stored.seq} of {name} cannot be taken in", f"sync on {name} again"))
+    return found

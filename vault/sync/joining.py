@@ -1,0 +1,131 @@
+"""Making the vault that this device was paired with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from vault import device, membership
+from vault.device import Device
+from vault.errors import RelayMisbehaves, WrongKit
+from vault.identity import name_device, write_membership
+from vault.keyholders import Holder, choose_holder, named
+from vault.kit import Kit
+from vault.making import make_vault
+from vault.moment import Instant
+from vault.settings import Settings
+from vault.store import Store
+from vault.sync import engine, epochs, log
+from vault.sync.pairing import Joined
+from vault.sync.travel import Transport
+from vault.sync.ways import Way
+
+Fill = Callable[[Store], None]
+
+
+def join_vault(
+    home: Path, own: Device, joined: Joined, fill: Fill, *, now: Instant, holder: Holder | None = None
+) -> Store:
+    """Make, on this device, the empty vault that it was paired with; ``fill`` comes last in the same transaction.
+
+    Raises as ``init_vault``, and what ``fill`` raises; then there is no vault.
+    """
+    vault_id = membership.vault_id_of(joined.chain)
+    key_entry = f"{vault_id}/{own.device_id}"
+
+    def whole(store: Store) -> None:
+        store.set_meta("device", device.to_text(own))
+        store.set_meta("key_entry", key_entry)
+        store.set_meta("kit_recipient", joined.kit_recipient or None)
+        store.set_meta("kit_checked_at", joined.kit_checked_at or None)
+        store.set_meta("kit_handed_at", now if joined.kit_recipient else None)
+        store.set_meta("old_kits", joined.old_kits)
+        write_membership(store, joined.chain)
+        for device_id, name in joined.names.items():
+            name_device(store, device_id, name)
+        fill(store)
+
+    settings = Settings(vault=vault_id, holder={}, name=joined.name, made_at=now, making=True)
+    return make_vault(home, named(holder or choose_holder(home), key_entry), settings, whole)
+
+
+def begin(store: Store, way: Way, joined: Joined) -> None:
+    """Let the fresh vault have a log, and remember how far each device's goes: a relay behind that is refused."""
+    log.begin(store)
+    engine.learn_keys(store)
+    setting = log.setting(store)
+    log.write_setting(
+        store,
+        msgspec.structs.replace(
+            setting,
+            relay=way.relay,
+            pin=way.pin,
+            folder=way.folder,
+            acknowledged=joined.heads,
+            chain_sent=len(joined.chain),
+        ),
+    )
+
+
+def rejoin_by_kit(
+    home: Path,
+    kit: Kit,
+    way: Way,
+    vault_id: str,
+    own: Device,
+    name: str,
+    *,
+    now: Instant,
+    holder: Holder | None = None,
+) -> Store:
+    """Make the vault again from a relay or folder, with nothing but the kit: its root enrols this device.
+
+    Raises ``WrongKit`` if the vault there has another root, ``RelayUnreachable``, ``RelayMisbehaves``.
+    """
+    from vault.sync import ways
+
+    there = ways.transport_by_root(way, vault_id, kit)
+    chain = _chain_there(there, vault_id)
+    found = membership.read_chain(chain)
+    if found.root != kit.root_public:
+        raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
+    epoch_keys = {
+        epoch.number: epochs.unwrap_by_kit(epoch.wraps[epochs.kit_id(kit.recipient)][1], kit.identity)
+        for epoch in found.epochs
+        if epochs.kit_id(kit.recipient) in epoch.wraps
+    }
+    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+    for number, key in sorted(epoch_keys.items()):
+        suite = epochs.best_suite(own.bundle)
+        wraps = {own.device_id: (suite, epochs.wrap(key, own.bundle, vault=vault_id, epoch=number, suite=suite))}
+        commitment = epochs.commitment_of(key)
+        longer = (*longer, membership.begin_epoch(longer, number, commitment, wraps, by=own.ed25519, now=now))
+    there.push([(engine.MEMBER, one) for one in longer[len(chain) :]])
+    joined = Joined(
+        chain=longer,
+        name="",
+        kit_recipient=kit.recipient,
+        kit_checked_at=now,
+        old_kits="[]",
+        names={own.device_id: name},
+        heads={},
+    )
+    return join_vault(home, own, joined, lambda store: begin(store, way, joined), now=now, holder=holder)
+
+
+def _chain_there(there: Transport, vault_id: str) -> tuple[bytes, ...]:
+    """Return the chain a relay or folder has; raises ``RelayMisbehaves``."""
+    if not there.exists():
+        raise RelayMisbehaves(f"the {there.name} does not know this vault", hint="check the vault id and the address")
+    members: list[bytes] = []
+    cursor, more = "", True
+    while more:
+        page = there.pull(cursor)
+        members += [data for kind, data in page.messages if kind == engine.MEMBER]
+        cursor, more = page.cursor, page.more and page.cursor != cursor
+    first = next((one for one in members if membership.link_of(one) is None), b"")
+    if not first or membership.vault_id_of([first]) != vault_id:
+        raise RelayMisbehaves(f"the {there.name} does not show how this vault began", hint="try another way")
+    return engine.grown((first,), members)

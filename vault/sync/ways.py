@@ -1,0 +1,133 @@
+"""The way a vault is synced by: a relay with its certificate's pin, or a folder. Chosen, remembered, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from vault.errors import NotSynced, UsageError
+from vault.kit import Kit
+from vault.store import Store
+from vault.sync import log
+from vault.sync.travel import Transport
+
+
+class Way(msgspec.Struct, frozen=True):
+    """A relay or a folder."""
+
+    relay: str = ""
+    pin: str = ""
+    folder: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called, for people."""
+        return f"relay {self.relay}" if self.relay else f"folder {self.folder}"
+
+
+class Slot(Protocol):
+    """A channel that can be closed."""
+
+    def put(self, number: int, data: bytes) -> None: ...
+    def get(self, number: int) -> bytes: ...
+    def burn(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def chosen(store: Store, relay: str | None, pin: str | None, folder: Path | None) -> Way:
+    """Return the way that was named, else the one remembered; raises ``UsageError``, ``NotSynced``."""
+    if relay and folder:
+        raise UsageError("--relay and --folder exclude each other")
+    if relay:
+        return Way(relay=_origin(relay), pin=pin or _known_pin(store, _origin(relay)))
+    if folder is not None:
+        return Way(folder=str(folder.expanduser().absolute()))
+    found = remembered(store)
+    if found is None:
+        raise NotSynced("there is no relay and no folder yet", hint="name one: --relay URL or --folder DIR")
+    return found
+
+
+def remembered(store: Store) -> Way | None:
+    """Return the way that was used last, or None."""
+    found = log.setting(store)
+    return Way(found.relay, found.pin, found.folder) if found.relay or found.folder else None
+
+
+def remember(store: Store, way: Way) -> None:
+    """Keep the way for the next time."""
+    with store.transaction():
+        fresh = msgspec.structs.replace(log.setting(store), relay=way.relay, pin=way.pin, folder=way.folder)
+        log.write_setting(store, fresh)
+
+
+def transport(store: Store, way: Way) -> Transport:
+    """Return the open way for this vault's messages."""
+    if way.folder:
+        from vault.sync.folder import Folder
+
+        return Folder(Path(way.folder), store.vault_id)
+    from vault import identity
+    from vault.sync.client import Client
+
+    return Client(way.relay, way.pin, store.vault_id, device=identity.own_device(store))
+
+
+def transport_by_root(way: Way, vault_id: str, kit: Kit) -> Transport:
+    """Return the open way for somebody who has the kit and no device yet."""
+    if way.folder:
+        from vault.sync.folder import Folder
+
+        return Folder(Path(way.folder), vault_id)
+    from vault.sync.client import Client
+
+    return Client(_origin(way.relay), way.pin, vault_id, root=kit.root)
+
+
+def new_slot(store: Store, way: Way, seconds: float) -> tuple[Slot, str]:
+    """Return a fresh slot for two devices to meet in, and its name."""
+    if way.folder:
+        import secrets
+
+        from vault.sync.folder import FolderChannel
+
+        name = secrets.token_hex(16)
+        return FolderChannel(Path(way.folder), name, seconds), name
+    from vault.sync.client import RelayChannel
+
+    made: Any = RelayChannel.open_new(way.relay, way.pin, seconds)
+    return made, made.slot
+
+
+def slot_of(way: Way, name: str, seconds: float) -> Slot:
+    """Return the slot of that name."""
+    if way.folder:
+        from vault.sync.folder import FolderChannel
+
+        return FolderChannel(Path(way.folder), name, seconds)
+    from vault.sync.client import RelayChannel
+
+    return RelayChannel(way.relay, way.pin, name, seconds)
+
+
+def _known_pin(store: Store, relay: str) -> str:
+    found = log.setting(store)
+    return found.pin if found.relay == relay else ""
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of an address; raises ``UsageError``."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url if "//" in url else f"https://{url}")
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not local):
+        raise UsageError("that is no address of a relay", hint="https://HOST:PORT")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
