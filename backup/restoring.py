@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from backup import book as books
 from backup import payload, reading
+from backup.book import Book
 from backup.care import Contents
 from backup.payload import Manifest, Part
 from backup.reading import Opened, Opener
 from vault import canonical, keys, moment
-from vault.errors import AmbiguousItem, DamagedBackup, ForeignBackup, NoSuchItem
+from vault.errors import (
+    AmbiguousItem,
+    DamagedBackup,
+    DamagedVault,
+    ForeignBackup,
+    InvalidField,
+    KeyferryError,
+    NoSuchItem,
+)
 from vault.files import make_private_folder, write_errors
 from vault.model import Collection, Item, Vault
 from vault.moment import Instant
-from vault.store import Run, Store
+from vault.store import DocumentWriter, Run, Store
 from vault.views import display_title
 
 FORMAT = "keyferry_backup"
@@ -68,7 +77,8 @@ def into_new(
     def fill(store: Store) -> None:
         contents = _Loading(store)
         _again(path, opener, proven, contents)
-        store.fill(contents.vault(), contents.history)
+        with _built_as_ours(DamagedVault, InvalidField):
+            store.fill(contents.vault(), contents.history)
         if kit is not None and manifest.recipients:
             escrow = tuple(one for one in manifest.recipients if one.kind == "escrow")
             books.change(store, home, lambda book: msgspec.structs.replace(book, recipients=escrow))
@@ -104,23 +114,29 @@ def set_aside(home: Path, now: Instant) -> Path:
 def changes(store: Store, found: Vault, mode: str) -> tuple[Change, ...]:
     """Return what restoring this vault would do to each item; items that stay as they are are left out."""
     present = {item.id: item for item in store.items()}
-    done = [change for item in found.items if (change := _change(present.pop(item.id, None), item, mode)) is not None]
+    found_changes = (_change(store, present.pop(item.id, None), item, mode) for item in found.items)
+    done = [change for change in found_changes if change is not None]
     if mode == REPLACE:
         done += [Change(item.id, display_title(item), "removed") for item in present.values()]
     return tuple(done)
 
 
-def _change(present: Item | None, item: Item, mode: str) -> Change | None:
+def _change(store: Store, present: Item | None, item: Item, mode: str) -> Change | None:
     if present is None:
         return Change(item.id, display_title(item), "added")
     if present == item:
         return None
-    back = mode == REPLACE or _is_newer(item, present)
-    return Change(item.id, display_title(item), "brought back" if back else "kept as a past version")
+    if mode == REPLACE or _is_newer(item, present):
+        return Change(item.id, display_title(item), "brought back")
+    row = canonical.encode(item)
+    if any(body == row for _, body in store.past(item.id)):
+        return None
+    return Change(item.id, display_title(item), "kept as a past version")
 
 
 def into_present(
     store: Store,
+    home: Path,
     path: Path,
     opener: Opener,
     proven: Opened,
@@ -149,16 +165,29 @@ def into_present(
         contents = _Loading(store)
         _again(path, opener, proven, contents)
         found = contents.vault()
-        if wanted is not None:
-            done = _one(store, find(found, wanted), now)
-        else:
-            done = changes(store, found, mode)
-            _write(store, found, done, now, mode)
+        with _built_as_ours(InvalidField):
+            if wanted is not None:
+                done = _one(store, found, find(found, wanted), now)
+            else:
+                done = changes(store, found, mode)
+                _write(store, found, done, now, mode)
+        contents.drop_unused()
+        kit = next((one.key for one in proven.manifest.recipients if one.kind == "kit"), None)
+        if wanted is None and kit is not None:
+            keys.catch_up(store, proven.signed.chain, kit)
+            books.change(store, home, lambda book: _counted(book, store, proven.manifest))
         counts = {"new": 0, "same": len(found.items) - len(done), "changed": 0, "conflict": 0, "quarantined": 0}
         for change in done:
             counts["new" if change.what == "added" else "changed"] += 1
         store.end_run(run, {"items": counts})
     return Restored(len(found.items), done, run)
+
+
+def _counted(book: Book, store: Store, manifest: Manifest) -> Book:
+    """Return the book of a vault that may have been put back, so that no counter of its device comes again."""
+    if manifest.device != keys.own_device(store).device_id:
+        return book
+    return msgspec.structs.replace(book, counter=max(book.counter, manifest.counter))
 
 
 def find(vault: Vault, text: str) -> Item:
@@ -180,11 +209,29 @@ def _again(path: Path, opener: Opener, proven: Opened, contents: Contents) -> No
         raise DamagedBackup("the backup was exchanged while it was read", hint="take a copy nobody else can write")
 
 
-def _one(store: Store, item: Item, now: Instant) -> tuple[Change, ...]:
+@contextmanager
+def _built_as_ours(*refusals: type[KeyferryError]) -> Iterator[None]:
+    """Say of a set that a vault refuses like this, though its device has signed it, that it is damaged."""
+    try:
+        yield
+    except refusals:
+        raise DamagedBackup("the vault in the backup is not built as Keyferry builds it") from None
+
+
+def _one(store: Store, found: Vault, item: Item, now: Instant) -> tuple[Change, ...]:
+    """Bring one item back, with the folders it is in if they are gone."""
     present = store.item(item.id)
     if present == item:
         return ()
     store.put(item, now=now)
+    here, there = {one.id for one in store.collections()}, {one.id: one for one in found.collections}
+    todo = list(item.collections)
+    while todo:
+        folder = there.get(todo.pop())
+        if folder is not None and folder.id not in here:
+            store.put_collection(folder)
+            here.add(folder.id)
+            todo += [folder.parent] if folder.parent is not None else []
     return (Change(item.id, display_title(item), "added" if present is None else "brought back"),)
 
 
@@ -236,17 +283,32 @@ class _Loading(Contents):
         super().__init__()
         self._store = store
         self._pieces_of_document: list[bytes] = []
+        self._large: DocumentWriter | None = None
+        self._fresh: list[str] = []
 
     def part(self, part: Part) -> Callable[[bytes], object]:
         if not part.name.startswith(payload.DOCUMENTS):
             return super().part(part)
+        name = payload.name_in_vault(part)
+        self._fresh += [] if self._store.has_document(name) else [name]
+        if part.size > payload.WHOLE:
+            self._large = self._store.document_writer(name, part.size)
+            return self._large.write
         self._pieces_of_document = []
         return self._pieces_of_document.append
 
     def end(self, part: Part) -> None:
-        if part.name.startswith(payload.DOCUMENTS):
+        if self._large is not None:
+            self._large.finish()
+            self._large = None
+        elif part.name.startswith(payload.DOCUMENTS):
             self._store.put_document(b"".join(self._pieces_of_document))
             self._pieces_of_document = []
+
+    def drop_unused(self) -> None:
+        """Remove those of the new documents that nothing in the vault refers to."""
+        for name in self._store.unreferenced(self._fresh):
+            self._store.remove_document(name)
 
 
 def facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:

@@ -34,13 +34,15 @@ def accept_older(store: Store, holder: Holder, at: Instant) -> None:
 
 
 def marking(holder: Holder) -> Callable[[Store], None]:
-    """Return what raises the counter and its anchor when a changed vault is closed."""
+    """Return what raises the counter and its anchor when a changed vault is closed; an anchor is never lowered."""
 
     def mark(store: Store) -> None:
         if not store.changes:
             return
         # The work is committed. An anchor that stays behind is harmless, an error here would look like a loss.
         with contextlib.suppress(KeyferryError):
+            if is_older(store, holder):
+                return  # opened to be brought up to date, and it was not
             counter = _counter(store) + 1
             store.set_meta("counter", str(counter))
             holder.set_anchor(store.vault_id, f"{_MARK} {counter}")

@@ -13,7 +13,8 @@ Each line is an array whose first member names its kind:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -47,6 +48,12 @@ _SHAPES: dict[str, Any] = {
     "arrival": tuple[_Number, _Number, str, str, str],
     "journal": tuple[_Number, _Number, str, str, _Number | None, _Text, _Text],
     "quarantine": tuple[_Number, str, str, str],
+}
+_ROWS: dict[str, Callable[[bytes], object]] = {
+    "item": canonical.decode_item,
+    "collection": canonical.decode_collection,
+    "extras": canonical.decode_any,
+    "document": bytes,
 }
 _UNIQUE: dict[str, list[tuple[int, ...]]] = {
     "order": [(0,)],
@@ -94,7 +101,7 @@ def fill(db: Database, vault: Vault, remembered: Iterable[bytes]) -> None:
             for table, (last, _) in order.items():
                 db.do("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
                 db.do("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, last))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DamagedVault(f"the vault's history is not built as ours is ({type(error).__name__})") from None
 
 
@@ -127,6 +134,9 @@ def _decoded(kind: str, values: list[Any]) -> list[Any]:
     at = _BLOBS.get(kind)
     if at is not None and values[at] is not None:
         values[at] = values[at].encode()
+        _ROWS[values[2] if kind == "journal" else "item"](values[at])
+    if kind == "run" and not all(isinstance(json.loads(text), dict) for text in values[6:8]):
+        raise ValueError("options or a summary that are none")
     if kind == "quarantine":
         values[3] = crypto.from_text(values[3])
     return values

@@ -79,33 +79,38 @@ def holder_of(described: dict[str, str], home: Path, passphrase: Callable[[], st
         case {"kind": "keyring", "backend": str(backend)}:
             return KeyringHolder(backend, entry=described.get("entry", ""))
         case {"kind": "key-file", "path": str(path)} if path:
-            return KeyFileHolder(Path(path), home)
+            return KeyFileHolder(Path(path), home, entry=described.get("entry", ""))
         case {"kind": "passphrase"}:
             return PassphraseHolder(home, passphrase or _nobody)
     raise DamagedVault("vault.json does not say where the key is", hint="keyferry unlock --kit FILE")
 
 
 def named(holder: Holder, entry: str | None) -> Holder:
-    """Return the place under the name that a restored vault's key has in a keyring; others know no names."""
-    if isinstance(holder, KeyringHolder):
+    """Return the place under the name that a restored vault's key has there; a passphrase's knows no names."""
+    if isinstance(holder, KeyringHolder | KeyFileHolder):
         holder.entry = entry or ""
     return holder
 
 
 class KeyFileHolder:
-    """A key in a file of its own, best on another disk than the vault."""
+    """A key in a file of its own, best on another disk than the vault.
+
+    ``entry`` is the name of a restored vault, which may share the file with the vault it came from: each has an anchor.
+    """
 
     kind = "key-file"
 
-    def __init__(self, path: Path, home: Path) -> None:
+    def __init__(self, path: Path, home: Path, *, entry: str = "") -> None:
         self.path = path.expanduser().absolute()
+        self.entry = entry
         self._home = home
         self._made = False
 
     @property
     def described(self) -> dict[str, str]:
         """The facts that find this holder again."""
-        return {"kind": self.kind, "path": str(self.path)}
+        entry = {"entry": self.entry} if self.entry else {}
+        return {"kind": self.kind, "path": str(self.path), **entry}
 
     @property
     def title(self) -> str:
@@ -201,7 +206,8 @@ class KeyFileHolder:
         return self.path.with_name(f"{self.path.name}.pending")
 
     def _anchor_path(self, vault_id: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{vault_id[:8]}.anchor")
+        name = self.entry.rpartition("/")[2] or vault_id
+        return self.path.with_name(f"{self.path.name}.{name[:8]}.anchor")
 
     def _anchors(self) -> list[Path]:
         names = (path.name for path in self.path.parent.iterdir())

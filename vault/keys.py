@@ -36,7 +36,7 @@ from vault.membership import (
     verify_membership,
 )
 from vault.opening import Opened, open_keys, open_vault
-from vault.rejoining import adopt_vault, rejoin_vault
+from vault.rejoining import adopt_vault, catch_up, rejoin_vault
 from vault.settings import default_home, has_vault
 from vault.statement import Signed
 
@@ -51,6 +51,7 @@ __all__ = [
     "Signed",
     "accept_older",
     "adopt_vault",
+    "catch_up",
     "check_kit",
     "check_statement",
     "choose_holder",

@@ -187,6 +187,7 @@ def undo(db: Database, run_id: str, now: Instant) -> list[str]:
             raise NoSuchRun("that run was taken back already", hint="keyferry runs lists them")
         run = number_of(db, run_id)
         kept = _undo_items(db, run)
+        _undo_past(db, run, kept)
         _undo_extras(db, run)
         _undo_collections(db, run)
         made = {name for (name,) in db.all("SELECT id FROM journal WHERE run = ? AND kind = 'document'", (run,))}
@@ -226,6 +227,12 @@ def _take_back(db: Database, run: int, unchanged: list[tuple[Any, ...]]) -> None
         if before is not None:
             rows.restore_item(db, id_, seq, before)
             db.do("DELETE FROM past WHERE item = ? AND run = ?", (id_, run))
+
+
+def _undo_past(db: Database, run: int, kept: list[str]) -> None:
+    """Drop the past versions that the run has brought, but not those of items that stay as they are."""
+    brought = {item for (item,) in db.all("SELECT item FROM past WHERE run = ?", (run,))}
+    db.do_many("DELETE FROM past WHERE item = ? AND run = ?", [(item, run) for item in brought - set(kept)])
 
 
 def _undo_extras(db: Database, run: int) -> None:

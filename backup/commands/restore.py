@@ -127,7 +127,7 @@ def _present(
     dry_run: bool,
 ) -> None:
     """Bring a set, or one item of it, into the vault that is here."""
-    from backup import archive, making, restoring
+    from backup import archive, restoring
     from vault import keys
     from vault.moment import now
 
@@ -135,12 +135,8 @@ def _present(
     with _opened(session, dry_run) as opened:
         store = opened.store
         older = keys.is_older(store, opened.holder)
-        own = making.own_opener(store)
-        openers = [own] if kit is None else [*_openers(kit, kit_file, root_key, None), own]
-        choice = _chosen(session, source, openers, store)
-        _show(session, choice, not choice.verified)
-        if not choice.verified:
-            raise UsageError("an unverified backup is only restored into a new vault", hint="--into new, --root-key K")
+        choice = _chosen(session, source, [_own_opener(store, kit, root_key)], store)
+        _show(session, choice, False)
         found, changes = _foreseen(store, choice, mode, item)
         if dry_run:
             _show_changes(session, changes)
@@ -149,8 +145,10 @@ def _present(
             return
         archive.before_change(store, session.home)
         with session.progress(f"restoring {counted(found, 'item')}"):
-            done = restoring.into_present(store, choice.path, choice.opener, choice.proven, mode, wanted=item)
-        if older:
+            done = restoring.into_present(
+                store, session.home, choice.path, choice.opener, choice.proven, mode, wanted=item
+            )
+        if older and item is None:
             keys.accept_older(store, opened.holder, now())
         total = store.count()
     _show_changes(session, done.changes)
@@ -227,6 +225,25 @@ def _openers(kit: Kit, kit_file: Path | None, root_key: str | None, into: str | 
     return found
 
 
+def _own_opener(store: Store, kit: Kit | None, root_key: str | None) -> Opener:
+    """Return what opens and proves sets of the vault that is here: its device, and the kit for what is older.
+
+    Whatever roots are trusted, the chain of a set must belong to the one this vault has.
+    """
+    from backup import making
+    from backup.reading import Opener
+    from vault.keys import root_public
+
+    own = making.own_opener(store)
+    identities = own.identities if kit is None else (*own.identities, kit.identity)
+    roots = own.roots or ()
+    if root_key is not None:
+        roots = (*roots, root_public(root_key))
+    elif kit is not None:
+        roots = (*roots, kit.root_public)
+    return Opener(identities, roots, own.chain)
+
+
 def _is_page(path: Path) -> bool:
     """Tell whether the file is a page that Keyferry wrote: then it is a vault's kit and nothing else."""
     from vault.files import read_file
@@ -251,10 +268,17 @@ def _chosen(session: Session, source: str | None, openers: list[Opener], store: 
 
 
 def _opened_by_first(openers: list[Opener], choose: Callable[[Opener], Chosen]) -> tuple[Opener, Chosen]:
-    """Return the first opener that finds a set, and what it finds; raises what the first one raised."""
+    """Return the first opener that finds a set, and what it finds; raises what the first one raised.
+
+    One that finds sets and refuses them has the last word: another could not even see what outranks them.
+    """
+    from vault.errors import OlderBackup, OutrankedBackup
+
     first, *others = openers
     try:
         return first, choose(first)
+    except (OlderBackup, OutrankedBackup):
+        raise
     except KeyferryError:
         for other in others:
             with contextlib.suppress(KeyferryError):
