@@ -28,11 +28,12 @@ DEPENDENCIES = frozenset(
         *("click", "pandas", "cryptography", "pyotp", "keyring", "watchdog"),
         *("msgspec", "sqlcipher3", "pyrage", "defusedxml", "cronsim", "segno", "rich", "platformdirs"),
         "python_calamine",
+        "httpx2",
     }
 )
 OF_DEPENDENCIES = frozenset({"secretstorage", "jeepney"})  # keyring's own way to the Secret Service
 TALKING = frozenset({"click", "rich"})
-LATE = frozenset({"pandas", "keyring", "rich"})
+LATE = frozenset({"pandas", "keyring", "rich", "httpx2"})
 TABLES = frozenset({"migrate.tables", "migrate.mapping"})
 
 
@@ -133,7 +134,7 @@ def offences(found: Import) -> Iterator[str]:
     if outside == "pandas" and module not in TABLES:
         yield "pandas belongs to tables and mapping"
     if outside in LATE and found.early:
-        yield "pandas, keyring and rich are imported where they are needed"
+        yield "pandas, keyring, rich and httpx2 are imported where they are needed"
 
 
 def _may_cross(module: str, target: str) -> bool:

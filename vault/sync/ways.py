@@ -41,7 +41,8 @@ def chosen(store: Store, relay: str | None, pin: str | None, folder: Path | None
     if relay and folder:
         raise UsageError("--relay and --folder exclude each other")
     if relay:
-        return Way(relay=_origin(relay), pin=pin or _known_pin(store, _origin(relay)))
+        origin = _origin(relay)
+        return Way(relay=origin, pin=pin or _known_pin(store, origin) or _first_pin(origin))
     if folder is not None:
         return Way(folder=str(folder.expanduser().absolute()))
     found = remembered(store)
@@ -115,6 +116,12 @@ def slot_of(way: Way, name: str, seconds: float) -> Slot:
 def _known_pin(store: Store, relay: str) -> str:
     found = log.setting(store)
     return found.pin if found.relay == relay else ""
+
+
+def _first_pin(origin: str) -> str:
+    from vault.sync.client import first_pin
+
+    return first_pin(origin)
 
 
 def _origin(url: str) -> str:
