@@ -343,6 +343,7 @@ class Agent:
         }
         try:
             tasks[task](desk, now)
+            caring.settle(desk, self._wall())
         except VaultBusy as error:
             self._postpone(error)
         except KeyferryError as error:

@@ -94,6 +94,15 @@ def look_into(desk: Work, found: Doubts, now: datetime, say: Say) -> None:
     replace_lost(desk, now, say)
 
 
+def settle(desk: Work, now: datetime) -> None:
+    """End the alarms about copies that were read back well since, whatever put them right."""
+    for one in (one for one in desk.book().alarms if not one.ended):
+        target = desk.book().target(one.target)
+        for copy in target.copies if target is not None else ():
+            if copy.set == one.set and not copy.trouble and copy.verified_at >= one.at:
+                _end(desk, one, now)
+
+
 def lost(book: Book) -> tuple[Alarm, ...]:
     """Return the open alarms about sets of which no good copy is left anywhere."""
     about_copies = (one for one in book.alarms if one.target and one.set and not one.ended)
@@ -107,7 +116,7 @@ def replace_lost(desk: Work, now: datetime, say: Say) -> None:
         return
     made = desk.create(if_changed=False).made
     for one in gone:
-        desk.change(lambda book, one=one: books.healed(book, one.target, one.set, instant(now)))  # type: ignore[misc]
+        _end(desk, one, now)
     if made is not None:
         say(f"no good copy of {counted_sets(len({one.set for one in gone}))} is left; made {described(made)} instead")
 
@@ -206,6 +215,10 @@ def _judge(desk: Work, found: Iterable[Finding], touched: Collection[tuple[str, 
 def _alarm(desk: Work, alarm: Alarm, say: Say) -> None:
     desk.change(lambda book: books.alarmed(book, alarm))
     say(f"alarm: {alarm.text}")
+
+
+def _end(desk: Work, alarm: Alarm, now: datetime) -> None:
+    desk.change(lambda book: books.healed(book, alarm.target, alarm.set, instant(now)))
 
 
 def _is_mendable(book: Book, copy: Copy, here: Collection[str]) -> bool:

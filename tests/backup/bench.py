@@ -73,6 +73,8 @@ class Bench:
         self.trouble: KeyferryError | None = None  # what making a set raises
         self.drill_trouble = ""
         self.meanwhile: Callable[[], None] = lambda: None  # what others do while it is open
+        self.just_before: Callable[[], None] = lambda: None  # what they do before it is
+        self.heals = True
         self.calls: list[str] = []
         self.read: list[tuple[datetime, str]] = []
         self.made_at: list[datetime] = []
@@ -89,6 +91,7 @@ class Bench:
         assert not self.is_open
         if self.refusals:
             raise self.refusals.pop(0)
+        self.just_before()
         self.is_open, before = True, self.shelf.facts.get("backup")
         try:
             yield self
@@ -115,7 +118,6 @@ class Bench:
 
     def create(self, *, if_changed: bool) -> Outcome:
         self.calls.append("create")
-        self.meanwhile()
         if self.trouble is not None:
             raise self.trouble
         book = self.book()
@@ -123,7 +125,9 @@ class Bench:
             newest = book.made(book.newest)
             assert newest is not None
             return self._placed(book, newest, None)
-        return self._placed(book, *self._new(book))
+        done = self._placed(book, *self._new(book))
+        self.meanwhile()
+        return done
 
     def _new(self, book: Book) -> tuple[Made, Made]:
         now, count = instant(self.clock.wall), book.counter + 1
@@ -206,7 +210,7 @@ class Bench:
             others = [one for one in self.book().targets if one.id != target.id]
             good = [other for one in others if is_good(other := Path(one.path) / made.name, made)]
             finding = Finding(verdict, target.id, str(path), made.id, verdict, elsewhere=str(good[0]) if good else "")
-            if good:
+            if good and self.heals:
                 shutil.copyfile(good[0], path)
                 finding = msgspec.structs.replace(finding, healed=True)
         if finding.verdict == care.GOOD or finding.healed:

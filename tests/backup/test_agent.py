@@ -209,6 +209,19 @@ def test_what_others_change_during_a_backup_is_backed_up_next(follower: World) -
     assert follower.book().state == str(follower.bench.content)
 
 
+def test_what_others_change_just_before_is_backed_up_too(follower: World) -> None:
+    """Between the look at the vault's file and its opening."""
+
+    def edit_once() -> None:
+        follower.bench.just_before = lambda: None
+        follower.bench.edit()
+
+    follower.bench.just_before = edit_once
+    follower.agent.step({Event("deleted", delete(follower.newest(follower.a)).path)})
+    follower.passes(minutes=30)
+    assert follower.book().state == str(follower.bench.content)
+
+
 def test_without_on_change_changes_wait_for_the_schedule(world: World) -> None:
     world.begun()
     world.bench.edit()
@@ -261,6 +274,13 @@ def test_a_removed_folder_is_an_alarm_until_it_is_back(world: World) -> None:
     assert len(world.book().alarms) == 1
 
 
+def test_a_drive_whose_mount_point_goes_with_it_is_no_alarm(world: World) -> None:
+    world.begun()
+    os.rename(world.b, world.folder / "away")
+    world.look(Event("unmounted", world.b.parent), Event("lost", world.b))
+    assert world.open_alarms() == []
+
+
 def test_targets_and_vault_are_watched(world: World) -> None:
     world.begun()
     assert world.events.watched == (
@@ -303,6 +323,17 @@ def test_a_harmed_file_is_an_alarm_and_put_back_from_the_other_target(
     assert path.read_bytes() == body
     assert [bool(one.ended) for one in world.book().alarms] == [True]
     assert world.look(Event("changed", path)) == []  # its own repair
+
+
+def test_an_alarm_ends_when_the_newest_set_is_brought_anew(world: World) -> None:
+    world.begun()
+    world.bench.heals = False
+    path = world.newest(world.a)
+    world.look(delete(path))
+    assert len(world.open_alarms()) == 1
+    world.passes(days=1, minutes=1)
+    assert path.exists()
+    assert world.open_alarms() == []
 
 
 def test_a_touched_file_is_told_and_kept_in_the_book(world: World) -> None:
@@ -416,6 +447,25 @@ def test_each_copy_is_read_at_least_once_in_a_month(world: World) -> None:
     assert per_day <= 2 * (len(sets) * 2 / 30 + 1)
 
 
+def test_what_was_just_written_and_read_back_is_not_read_again(world: World) -> None:
+    world.begun()
+    world.passes(hours=3)
+    assert "verify" not in world.bench.calls
+
+
+def test_what_could_not_be_put_back_is_tried_again_the_next_day(world: World) -> None:
+    world.begun()
+    path = world.newest(world.a)
+    world.evenings(2)
+    world.bench.heals = False
+    world.look(delete(path))
+    assert len(world.open_alarms()) == 1
+    world.bench.heals = True
+    world.evenings(2, edits=False)
+    assert path.exists()
+    assert world.open_alarms() == []
+
+
 def test_a_file_damaged_in_silence_is_found_by_the_round(world: World) -> None:
     world.evenings(10)
     path = world.a / world.files(world.a)[0]
@@ -480,6 +530,16 @@ def test_a_backup_that_fails_is_told_once_and_tried_less_and_less(world: World) 
     world.bench.trouble = None
     world.bench.edit()
     assert len(since(world.passes(hours=1, minutes=2), "made set")) == 1
+
+
+def test_a_target_that_comes_back_ends_the_waiting(world: World) -> None:
+    world.begun()
+    world.unplug()
+    world.bench.edit()
+    world.bench.trouble = DiskFull("the disk is full")
+    world.passes(hours=30)
+    world.bench.trouble = None
+    assert len(since(world.plug(), "made set")) == 1
 
 
 def test_another_process_that_makes_backups_is_waited_for_in_silence(world: World) -> None:
