@@ -114,11 +114,11 @@ class _Source(io.RawIOBase):
             raise NoSuchBackup(f"there is no backup {path}", hint="keyferry backup list shows what there is") from None
         except OSError as error:
             raise CannotRead(f"cannot read {path}: {(error.strerror or 'refused').lower()}") from None
-        self._file = open(handle, "rb", buffering=0)  # noqa: SIM115 - closed by close
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
-            self._file.close()
+            os.close(handle)
             raise CannotRead(f"{path} is not a regular file")
+        self._file = open(handle, "rb", buffering=0)  # noqa: SIM115 - closed by close
         self.size = state.st_size
 
     @property
