@@ -69,6 +69,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": (f"{_STATE}:status", "Say how vault, key, kit and copies are."),
         "doctor": (f"{_STATE}:doctor", "Look for what is wrong with the vault."),
     },
+    "Between devices": {
+        "relay": ("vault.commands.relay:relay", "Run a relay, which keeps what devices send and can read none of it."),
+    },
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 

@@ -1,0 +1,1 @@
+"""The relay: keeps what devices send each other, and can read none of it."""

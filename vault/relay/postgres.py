@@ -1,0 +1,406 @@
+"""A relay's database in PostgreSQL, for several workers: they hold nothing, and wake each other by LISTEN and NOTIFY.
+
+A worker that writes to a vault holds the vault's advisory lock until its commit, and takes the locks of several vaults
+in one order. Everything stands in the schema ``keyferry``; the table of entries is divided by the hash of the vault id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from vault.errors import CannotWrite
+from vault.relay.storage import (
+    BLOB_STEP,
+    NO_DEVICE,
+    Ledger,
+    Outcome,
+    State,
+    Write,
+    blobs,
+    page_of,
+    places,
+    taken,
+)
+from vault.sync import wire
+
+_PARTITIONS = 16
+_CHANNEL = "keyferry"
+_MOST_NAMED = 120  # vaults in a notification of at most 8,000 bytes
+_LISTEN_SECONDS = 1.0
+_SETUP_LOCK = 0x4B46525931
+_ABANDONED = "interval '1 day'"
+_ENTRIES = """
+CREATE TABLE IF NOT EXISTS keyferry.entries (
+    vault bytea NOT NULL,
+    device bytea NOT NULL,
+    seq bigint NOT NULL,
+    hash bytea NOT NULL,
+    arrival bigint NOT NULL,
+    total bigint NOT NULL,
+    kind smallint NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (vault, device, seq),
+    UNIQUE (vault, arrival)
+) PARTITION BY HASH (vault)
+"""
+_TABLES = (
+    "CREATE SCHEMA IF NOT EXISTS keyferry",
+    """CREATE TABLE IF NOT EXISTS keyferry.vaults (
+        id bytea PRIMARY KEY,
+        made bigint NOT NULL,
+        deleted bigint,
+        blob_bytes bigint NOT NULL DEFAULT 0
+    )""",
+    _ENTRIES,
+    *(
+        f"CREATE TABLE IF NOT EXISTS keyferry.entries_{number} PARTITION OF keyferry.entries"
+        f" FOR VALUES WITH (MODULUS {_PARTITIONS}, REMAINDER {number})"
+        for number in range(_PARTITIONS)
+    ),
+    "ALTER TABLE keyferry.entries ALTER COLUMN body SET STORAGE EXTERNAL",
+    """CREATE TABLE IF NOT EXISTS keyferry.blobs (
+        vault bytea NOT NULL,
+        hash bytea NOT NULL,
+        size bigint NOT NULL,
+        PRIMARY KEY (vault, hash)
+    )""",
+    """CREATE TABLE IF NOT EXISTS keyferry.blob_parts (
+        vault bytea NOT NULL,
+        hash bytea NOT NULL,
+        number integer NOT NULL,
+        made timestamptz NOT NULL DEFAULT now(),
+        body bytea NOT NULL,
+        PRIMARY KEY (vault, hash, number)
+    )""",
+    "ALTER TABLE keyferry.blob_parts ALTER COLUMN body SET STORAGE EXTERNAL",
+    """CREATE UNLOGGED TABLE IF NOT EXISTS keyferry.slots (
+        id text PRIMARY KEY,
+        etag text NOT NULL,
+        ends double precision NOT NULL,
+        body bytea NOT NULL
+    )""",
+)
+_LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%b::bigint[]) AS one(number)"
+_STATES = """
+SELECT v.id, v.deleted, v.blob_bytes, newest.arrival, newest.total, head.seq, head.hash
+FROM unnest(%b::bytea[]) AS wanted(id)
+JOIN keyferry.vaults v ON v.id = wanted.id
+CROSS JOIN LATERAL (
+    SELECT arrival, total FROM keyferry.entries e WHERE e.vault = wanted.id ORDER BY arrival DESC LIMIT 1
+) newest
+CROSS JOIN LATERAL (
+    SELECT seq, hash FROM keyferry.entries e WHERE e.vault = wanted.id AND e.device = %s ORDER BY seq DESC LIMIT 1
+) head
+"""
+_HEADS = """
+SELECT wanted.vault, wanted.device, head.seq, head.hash
+FROM unnest(%b::bytea[], %b::bytea[]) AS wanted(vault, device)
+CROSS JOIN LATERAL (
+    SELECT seq, hash FROM keyferry.entries e
+    WHERE e.vault = wanted.vault AND e.device = wanted.device ORDER BY seq DESC LIMIT 1
+) head
+"""
+_HASHES = """
+SELECT e.vault, e.device, e.seq, e.hash
+FROM unnest(%b::bytea[], %b::bytea[], %b::bigint[]) AS wanted(vault, device, seq)
+JOIN keyferry.entries e ON e.vault = wanted.vault AND e.device = wanted.device AND e.seq = wanted.seq
+"""
+_INSERT = """
+INSERT INTO keyferry.entries (vault, device, seq, hash, arrival, total, kind, body)
+SELECT * FROM unnest(
+    %b::bytea[], %b::bytea[], %b::bigint[], %b::bytea[], %b::bigint[], %b::bigint[], %b::smallint[], %b::bytea[]
+)
+"""
+
+
+class PostgresStorage:
+    """See ``vault.relay.storage.Storage``."""
+
+    def __init__(self, url: str) -> None:
+        """Connect, and make the tables if they are not there; raises ``CannotWrite``."""
+        self._url = url
+        self._closed = threading.Event()
+        self._writer: psycopg.Connection[Any] | None = None
+        self._idle: list[psycopg.Connection[Any]] = []
+        self._temporary = tempfile.TemporaryDirectory(prefix="keyferry-relay-")
+        try:
+            with self._connected() as db, db.transaction():
+                db.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
+                if db.execute("SELECT to_regclass('keyferry.slots')").fetchone() == (None,):
+                    for sql in _TABLES:
+                        db.execute(sql)
+        except psycopg.Error as error:
+            self._temporary.cleanup()
+            raise _cannot(error) from None
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See ``Storage``."""
+        if self._writer is None or self._writer.closed:
+            self._writer = self._connected()
+        db = self._writer
+        try:
+            with db.transaction():
+                vaults = sorted({write.vault for write in writes})
+                db.execute(_LOCK, (sorted(map(_number_of, vaults)),))
+                ledger = self._load(db, writes, vaults)
+                outcomes = [write.decide(ledger) for write in writes]
+                self._store(db, ledger)
+        except psycopg.Error:
+            if db.broken or db.closed:
+                self._writer = None
+            raise
+        return outcomes
+
+    def state(self, vault: bytes) -> State | None:
+        """See ``Storage``."""
+        with self._reading() as db:
+            return _states(db, [vault]).get(vault)
+
+    def members(self, vault: bytes) -> list[bytes]:
+        """See ``Storage``."""
+        sql = "SELECT body FROM keyferry.entries WHERE vault = %s AND device = %s ORDER BY seq"
+        with self._reading() as db:
+            return [row[0] for row in db.execute(sql, (vault, NO_DEVICE), binary=True)]
+
+    def heads(self, vault: bytes) -> list[tuple[bytes, int, bytes]]:
+        """See ``Storage``."""
+        sql = """SELECT DISTINCT ON (device) device, seq, hash FROM keyferry.entries
+                 WHERE vault = %s AND device > %s ORDER BY device, seq DESC"""
+        with self._reading() as db:
+            return db.execute(sql, (vault, NO_DEVICE), binary=True).fetchall()
+
+    def page(self, vault: bytes, after: int, limit: int, most_bytes: int) -> wire.Page:
+        """See ``Storage``."""
+        # The running total bounds what is fetched: one row at least, then what fits.
+        sql = """WITH first AS (SELECT total FROM keyferry.entries WHERE vault = %(vault)s AND arrival > %(after)s
+                                ORDER BY arrival LIMIT 1)
+                 SELECT arrival, kind, body FROM keyferry.entries, first
+                 WHERE vault = %(vault)s AND arrival > %(after)s AND entries.total <= first.total + %(bytes)s
+                 ORDER BY arrival LIMIT %(limit)s"""
+        with self._reading() as db:
+            given = {"vault": vault, "after": after, "bytes": most_bytes, "limit": limit + 1}
+            rows = db.execute(sql, given, binary=True).fetchall()
+            newest = _newest(db, vault)
+        page = page_of(rows, after, limit, most_bytes, lambda: newest)
+        return wire.Page(page.cursor, page.more or (bool(page.entries) and page.cursor < newest), page.entries)
+
+    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
+        """See ``Storage``."""
+        sql = (
+            "INSERT INTO keyferry.blob_parts (vault, hash, number, body) VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING"
+        )
+        with self._reading() as db, db.transaction(), file.open("rb") as source:
+            number = 0
+            while step := source.read(BLOB_STEP):
+                db.execute(sql, (vault, digest, number, step))
+                number += 1
+
+    def blob_size(self, vault: bytes, digest: bytes) -> int | None:
+        """See ``Storage``."""
+        sql = "SELECT size FROM keyferry.blobs WHERE vault = %s AND hash = %s"
+        with self._reading() as db:
+            row = db.execute(sql, (vault, digest)).fetchone()
+        return row[0] if row else None
+
+    def blob(self, vault: bytes, digest: bytes) -> Iterator[bytes]:
+        """See ``Storage``."""
+        sql = "SELECT body FROM keyferry.blob_parts WHERE vault = %s AND hash = %s AND number = %s"
+        number = 0
+        while True:
+            with self._reading() as db:
+                row = db.execute(sql, (vault, digest, number), binary=True).fetchone()
+            if row is None:
+                return
+            yield row[0]
+            number += 1
+
+    def purge(self, before_ms: int) -> int:
+        """See ``Storage``."""
+        gone = 0
+        with self._reading() as db:
+            rows = db.execute("SELECT id FROM keyferry.vaults WHERE deleted < %s", (before_ms,)).fetchall()
+            for (vault,) in rows:
+                with db.transaction():
+                    db.execute(_LOCK, ([_number_of(vault)],))
+                    sql = "DELETE FROM keyferry.vaults WHERE id = %s AND deleted < %s"
+                    if not db.execute(sql, (vault, before_ms)).rowcount:
+                        continue
+                    for table in ("entries", "blobs", "blob_parts"):
+                        db.execute(f"DELETE FROM keyferry.{table} WHERE vault = %s", (vault,))  # noqa: S608
+                gone += 1
+            db.execute(
+                f"""DELETE FROM keyferry.blob_parts p WHERE made < now() - {_ABANDONED} AND NOT EXISTS
+                    (SELECT FROM keyferry.blobs b WHERE b.vault = p.vault AND b.hash = p.hash)"""  # noqa: S608
+            )
+        return gone
+
+    def check(self) -> None:
+        """See ``Storage``."""
+        with self._reading() as db:
+            db.execute("SELECT 1 FROM keyferry.vaults LIMIT 1").fetchall()
+
+    def temporary(self) -> Path:
+        """See ``Storage``."""
+        return Path(self._temporary.name) / secrets.token_hex(16)
+
+    def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
+        """See ``Storage``."""
+        while not self._closed.is_set():
+            try:
+                with self._connected() as db:
+                    db.execute(f"LISTEN {_CHANNEL}")
+                    hear({})
+                    while not self._closed.is_set():
+                        for heard in db.notifies(timeout=_LISTEN_SECONDS):
+                            hear(_heard(heard.payload))
+            except psycopg.Error:
+                self._closed.wait(_LISTEN_SECONDS)
+
+    def close(self) -> None:
+        """See ``Storage``."""
+        self._closed.set()
+        for db in [*self._idle, *([self._writer] if self._writer else [])]:
+            with contextlib.suppress(psycopg.Error):
+                db.close()
+        self._temporary.cleanup()
+
+    def open_slot(self, slot: str, etag: str, ends: float, body: bytes, most: int, now: float) -> bool:
+        """Keep a new slot of a rendezvous and forget those that ended; False if there are too many."""
+        with self._reading() as db:
+            db.execute("DELETE FROM keyferry.slots WHERE ends <= %s", (now,))
+            sql = """INSERT INTO keyferry.slots (id, etag, ends, body)
+                     SELECT %s, %s, %s, %s WHERE (SELECT count(*) FROM keyferry.slots) < %s"""
+            return db.execute(sql, (slot, etag, ends, body, most)).rowcount == 1
+
+    def slot(self, slot: str) -> tuple[str, float, bytes] | None:
+        """Return etag, end and body of a slot, or None."""
+        with self._reading() as db:
+            row: tuple[str, float, bytes] | None = db.execute(
+                "SELECT etag, ends, body FROM keyferry.slots WHERE id = %s", (slot,), binary=True
+            ).fetchone()
+            return row
+
+    def write_slot(self, slot: str, old: str, new: str, body: bytes) -> bool:
+        """Replace what a slot holds if it still has the old etag."""
+        sql = "UPDATE keyferry.slots SET etag = %s, body = %s WHERE id = %s AND etag = %s"
+        with self._reading() as db:
+            done = db.execute(sql, (new, body, slot, old)).rowcount == 1
+            db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, f"{slot}:0"))
+        return done
+
+    def burn_slot(self, slot: str) -> bool:
+        """Forget a slot; False if there is none."""
+        with self._reading() as db:
+            done = db.execute("DELETE FROM keyferry.slots WHERE id = %s", (slot,)).rowcount == 1
+            db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, f"{slot}:0"))
+        return done
+
+    def _load(self, db: psycopg.Connection[Any], writes: Sequence[Write], vaults: list[bytes]) -> Ledger:
+        ledger = Ledger(vaults=_states(db, vaults))
+        wanted = places(writes)
+        pairs = list({place[:2] for place in wanted})
+        if pairs:
+            found = db.execute(_HEADS, ([one[0] for one in pairs], [one[1] for one in pairs]), binary=True)
+            ledger.heads.update({(vault, device): (seq, newest) for vault, device, seq, newest in found})
+        if known := taken(wanted, ledger):
+            found = db.execute(_HASHES, tuple(map(list, zip(*known, strict=True))), binary=True)
+            ledger.hashes.update({(vault, device, seq): existing for vault, device, seq, existing in found})
+        for blob in blobs(writes):
+            if db.execute("SELECT 1 FROM keyferry.blobs WHERE vault = %s AND hash = %s", blob).fetchone():
+                ledger.blobs.add(blob)
+        return ledger
+
+    def _store(self, db: psycopg.Connection[Any], ledger: Ledger) -> None:
+        for vault, made in ledger.made:
+            db.execute("INSERT INTO keyferry.vaults (id, made) VALUES (%s, %s)", (vault, made))
+        if ledger.placed:
+            columns = zip(
+                *(
+                    (
+                        one.vault,
+                        one.row.device,
+                        one.seq,
+                        one.row.hash,
+                        one.arrival,
+                        one.total,
+                        one.row.kind,
+                        one.row.body,
+                    )
+                    for one in ledger.placed
+                ),
+                strict=True,
+            )
+            db.execute(_INSERT, tuple(map(list, columns)))
+        for vault, at in ledger.marked.items():
+            db.execute("UPDATE keyferry.vaults SET deleted = %s WHERE id = %s", (at, vault))
+        for vault, digest, size in ledger.kept:
+            db.execute("INSERT INTO keyferry.blobs (vault, hash, size) VALUES (%s, %s, %s)", (vault, digest, size))
+            db.execute("UPDATE keyferry.vaults SET blob_bytes = blob_bytes + %s WHERE id = %s", (size, vault))
+        cursors = {one.vault: one.arrival for one in ledger.placed}
+        named = [f"{vault.hex()}:{cursor}" for vault, cursor in cursors.items()]
+        for at in range(0, len(named), _MOST_NAMED):
+            db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, " ".join(named[at : at + _MOST_NAMED])))
+
+    @contextmanager
+    def _reading(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection to a thread; one that broke is thrown away."""
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            db = self._connected()
+        try:
+            yield db
+        except BaseException:
+            db.close()
+            raise
+        if db.closed or self._closed.is_set():
+            db.close()
+        else:
+            self._idle.append(db)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        db = psycopg.connect(self._url, autocommit=True, connect_timeout=10, application_name="keyferry relay")
+        # A commit is answered for: it must be on the disk whatever the cluster's default is.
+        db.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit')"
+            " IN ('off', 'local')"
+        )
+        return db
+
+
+def _states(db: psycopg.Connection[Any], vaults: Sequence[bytes]) -> dict[bytes, State]:
+    found = db.execute(_STATES, (list(vaults), NO_DEVICE), binary=True)
+    return {
+        vault: State(head, seq, arrival, total, blob_bytes, deleted is not None)
+        for vault, deleted, blob_bytes, arrival, total, seq, head in found
+    }
+
+
+def _newest(db: psycopg.Connection[Any], vault: bytes) -> int:
+    row = db.execute("SELECT max(arrival) FROM keyferry.entries WHERE vault = %s", (vault,)).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def _heard(payload: str) -> dict[bytes, int]:
+    pairs = (one.split(":") for one in payload.split())
+    return {bytes.fromhex(vault): int(cursor) for vault, cursor in pairs}
+
+
+def _number_of(vault: bytes) -> int:
+    return int.from_bytes(vault[:8], "big", signed=True)
+
+
+def _cannot(error: psycopg.Error) -> CannotWrite:
+    state = f" ({error.sqlstate})" if error.sqlstate else ""
+    return CannotWrite(
+        f"the relay's PostgreSQL database cannot be used{state}", hint="check --db, the server, and the user's rights"
+    )
