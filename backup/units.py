@@ -60,8 +60,8 @@ SystemCallArchitectures=native
 Nice=10
 IOSchedulingClass=idle
 """
-# 2: the command can never work like this; 130: interrupted by a person.
-_STAYS = "Restart=on-failure\nRestartSec=60\nRestartPreventExitStatus=2 130\n"
+# What trying again cannot mend: 2 the command line, 21-27 the vault itself; and 130, interrupted by a person.
+_STAYS = "Restart=on-failure\nRestartSec=60\nRestartPreventExitStatus=2 21 24 25 26 27 130\n"
 # 23: an agent is making one just now.
 _ONCE = "SuccessExitStatus=23\n"
 _WANTED_BY = "\n[Install]\nWantedBy={target}\n"
