@@ -45,7 +45,7 @@ class Received(msgspec.Struct):
 
     entries: int = 0
     members: int = 0
-    changed: dict[tuple[str, str], None] = {}
+    changed: dict[tuple[str, str], merge.Thing | None] = {}  # None: to be read again
     findings: list[Finding] = []
     kept_against_delete: list[str] = []
 
@@ -169,6 +169,10 @@ def record(store: Store, now_ms: int) -> int:
             _append(store, found, batch, now_ms)
             made += 1
     return made
+
+
+def _is_member(store: Store) -> bool:
+    return _members(store).member(identity.own_device(store).device_id) is not None
 
 
 def check_member(store: Store) -> None:
@@ -303,7 +307,9 @@ def outgoing(store: Store) -> list[Message]:
 def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     """Check, keep and apply what arrived, in one transaction."""
     done = Received(changed={}, findings=[], kept_against_delete=[])
-    with store.transaction():
+    with store.transaction(), canonical.many():
+        if _is_member(store):
+            record(store, now_ms)  # what was changed meanwhile must not be taken for what others overwrite
         for kind, data in messages:
             try:
                 if kind == MEMBER:
@@ -507,7 +513,7 @@ def _apply(store: Store, header: Header, ops: Sequence[merge.Op], done: Received
         thing = merge.apply(before, op, device=header.device, seq=header.seq, seen=seen)
         _keep(store, op.kind, op.id, thing, None if before is None else _row_of(store, op.kind, op.id))
         if done is not None:
-            done.changed[op.kind, op.id] = None
+            done.changed[op.kind, op.id] = thing
             if thing.kept_against_delete:
                 done.kept_against_delete.append(op.id)
     setting = log.setting(store)
@@ -568,33 +574,41 @@ def _rebuild(store: Store, done: Received) -> None:
 def _write_vault(store: Store, done: Received) -> None:
     """Bring what changed in the log into the vault's own tables."""
     now = moment.now()
-    for kind, id_ in done.changed:
-        thing = _thing(store, kind, id_)
-        row = thing.row() if thing is not None else None
-        if kind == ITEM:
-            kept = _write_item(store, id_, row, now)
-        elif kind == COLLECTION:
-            kept = _write_collection(store, id_, row)
-        elif kind == EXTRAS:
-            store.set_extras(id_, row or {})
-            kept = store.database.value("SELECT body FROM extras WHERE format = ?", (id_,))
-        elif kind == BLOB:
-            kept = _want_blob(store, id_, row)
-        else:
-            kept = _write_name(store, id_, row)
-        _keep_row(store, kind, id_, kept)
-        if kind == ITEM and thing is not None and row is not None:
-            for loser in thing.lost_rows():
-                store.keep_past(id_, _item_row(loser), now)
+    found = [
+        (kind, id_, thing if thing is not None else _thing(store, kind, id_))
+        for (kind, id_), thing in done.changed.items()
+    ]
+    shown = [(id_, thing, row) for kind, id_, thing in found if kind == ITEM and thing and (row := thing.row())]
+    store.put_many((_item(row) for _, _, row in shown), now)
+    for id_, thing, _ in shown:
+        for loser in thing.lost_rows():
+            store.keep_past(id_, _item_row(loser), now)
+    for kind, id_, one in found:
+        if kind != ITEM:
+            _write_around(store, kind, id_, one.row() if one is not None else None)
+        elif one is None or not one.is_there:
+            if store.row(id_) is not None:
+                store.purge(id_)
+            _keep_row(store, ITEM, id_, None)
+    store.database.do_many(
+        "UPDATE sync_things SET row = (SELECT body FROM items v WHERE v.id = sync_things.id)"
+        " WHERE kind = 'item' AND id = ?",
+        [(id_,) for id_, _, _ in shown],
+    )
 
 
-def _write_item(store: Store, id_: str, row: dict[str, Any] | None, now: moment.Instant) -> bytes | None:
-    if row is None:
-        if store.row(id_) is not None:
-            store.purge(id_)
-        return None
-    store.put(_item(row), now=now)
-    return store.row(id_)
+def _write_around(store: Store, kind: str, id_: str, row: dict[str, Any] | None) -> None:
+    """Write what is no item."""
+    if kind == COLLECTION:
+        kept = _write_collection(store, id_, row)
+    elif kind == EXTRAS:
+        store.set_extras(id_, row or {})
+        kept = store.database.value("SELECT body FROM extras WHERE format = ?", (id_,))
+    elif kind == BLOB:
+        kept = _want_blob(store, id_, row)
+    else:
+        kept = _write_name(store, id_, row)
+    _keep_row(store, kind, id_, kept)
 
 
 def _item(row: dict[str, Any]) -> Item:
