@@ -70,7 +70,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": (f"{_STATE}:doctor", "Look for what is wrong with the vault."),
     },
     "Between devices": {
-        "relay": ("vault.commands.relay:relay", "Run a relay, which keeps what devices send and can read none of it."),
+        "relay": ("vault.commands.relay:relay", "Run a relay for devices; it reads nothing of theirs."),
     },
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
