@@ -163,7 +163,7 @@ def _content(body: str, parts: Sequence[Part]) -> str:
 
 def is_there(gathered: Gathered) -> bool:
     """Tell whether the vault still holds every document that was gathered."""
-    return all(gathered.store.has_document(_name_in_vault(part)) for part in gathered.parts[len(gathered.packed) :])
+    return all(gathered.store.has_document(name_in_vault(part)) for part in gathered.parts[len(gathered.packed) :])
 
 
 def encoded(manifest: Manifest) -> bytes:
@@ -392,13 +392,14 @@ def _document(store: Store, name: str) -> Part:
     return Part(DOCUMENTS + digest, store.document_size(name) or 0, digest)
 
 
-def _name_in_vault(part: Part) -> str:
+def name_in_vault(part: Part) -> str:
+    """Return the name in the vault of a document that is a part of a backup."""
     return base64.urlsafe_b64encode(bytes.fromhex(part.sha256)).rstrip(b"=").decode()
 
 
 def _pieces(store: Store, part: Part) -> tuple[Iterable[bytes], int]:
     """Return a document's bytes in pieces, and their CRC, which stands before them."""
-    name = _name_in_vault(part)
+    name = name_in_vault(part)
     if part.size <= WHOLE:
         whole = list(store.document_parts(name))
         return whole, _crc(whole)
@@ -416,7 +417,7 @@ def check_documents(gathered: Gathered) -> None:
     """Check that the vault's documents are what their names say; raises ``DamagedVault``."""
     for part in gathered.parts[len(gathered.packed) :]:
         digest, size = hashlib.sha256(), 0
-        for piece in gathered.store.document_parts(_name_in_vault(part)):
+        for piece in gathered.store.document_parts(name_in_vault(part)):
             digest.update(piece)
             size += len(piece)
         if digest.hexdigest() != part.sha256 or size != part.size:
