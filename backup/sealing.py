@@ -57,6 +57,7 @@ def unseal(file: io.BufferedReader, identities: Sequence[str], reader: Take) -> 
     except (pyrage.DecryptError, OSError) as error:
         if feed.error is not None:
             raise feed.error from None
+        buffered.flush()  # what came before the damage is authentic: it tells what the set is, and what is lost
         if _WRONG_KEY in str(error):
             raise SealedElsewhere("the backup is sealed to other keys", hint="use the kit of that vault") from None
         raise DamagedBackup("the backup is cut off or altered") from None
