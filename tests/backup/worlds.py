@@ -293,6 +293,21 @@ def all_tables(store: Store) -> set[str]:
     return {name for name in names if not name.startswith(("sqlite_", "words_"))}
 
 
+def chain_of(store: Store) -> Chain:
+    """Return the chain of an open vault."""
+    from vault import keys
+
+    return keys.own_chain(store)
+
+
+def many(count: int) -> Iterator[Item]:
+    """Yield items as people have them: a password, a few addresses, a note on every tenth."""
+    for number in range(count):
+        note = (Note(content=Secret(f"note {number} " * 20)),) if number % 10 == 0 else ()
+        item = login(f"item-{number:06}", f"Site {number}", f"password-{number}")
+        yield replaced(item, credentials=(*item.credentials, *note), tags=("work",) if number % 3 else ())
+
+
 def by_id(vault: Vault) -> tuple[dict[str, Item], dict[str, Collection], dict[str, Any]]:
     """Return what a vault holds, whatever the order."""
     return {one.id: one for one in vault.items}, {one.id: one for one in vault.collections}, dict(vault.extras)
