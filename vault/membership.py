@@ -530,8 +530,10 @@ def _opened(entry: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:
     """Tell whether one chain knows more than another, or stands above it where the two part.
 
-    A chain outranks every beginning of itself. Of two that part, the one whose first own entry the root signed stands
-    above; else the one whose signer was enrolled earlier. Both chains must hold (``read_chain``).
+    A chain outranks every beginning of itself. Of two that part, one that revokes a device after the parting stands
+    above one that does not: nobody undoes a revocation by going on from before it. Else, and of two that both revoke,
+    the one stands above whose first own entry the root signed, then the one whose signer was enrolled earlier; that is
+    how two devices that revoke each other at once are told apart. Both chains must hold (``read_chain``).
     """
     shared = 0
     while shared < min(len(one), len(other)) and one[shared] == other[shared]:
@@ -543,11 +545,16 @@ def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:
     return _standing(one, shared) < _standing(other, shared)
 
 
-def _standing(chain: Sequence[bytes], number: int) -> int:
-    """Return how far down the signer of an entry stands: the root is 0, then the devices by their enrolment."""
+def _standing(chain: Sequence[bytes], number: int) -> tuple[bool, int, bytes]:
+    """Return what orders chains that part at an entry; the lowest stands above. The last part only breaks a tie."""
     state = _read(chain[:number])
-    _, signers = _opened(chain[number])
-    enrolled = list(state.members)
-    if state.root in signers:
-        return 0
-    return min(enrolled.index(signer) + 1 if signer in enrolled else len(enrolled) + 1 for signer in signers)
+    keeps_all = all(_kind(entry) != b"revoke" for entry in chain[number:])
+    first = next((entry for entry in chain[number:] if _kind(entry) == b"revoke"), chain[number])
+    _, signers = _opened(first)
+    enrolled = [state.root, *state.members]
+    place = min(enrolled.index(signer) if signer in enrolled else len(enrolled) for signer in signers)
+    return keeps_all, place, hashlib.sha256(chain[number]).digest()
+
+
+def _kind(entry: bytes) -> bytes:
+    return _fields(crypto.unpacked(entry)[0])[0]

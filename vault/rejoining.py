@@ -30,7 +30,9 @@ def rejoin_vault(
     chain's newest, and what ``fill`` raises; then there is no vault.
     """
     own = device.new_device()
-    entry = membership.enrol(chain, own, name="", by=kit.root, now=now)
+    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+    epoch_keys = epoch_keys_of(chain, kit)
+    longer = with_keys(longer, epoch_keys, own, now)
     vault_id = membership.vault_id_of(chain)
     key_entry = f"{vault_id}/{own.device_id}"
 
@@ -40,8 +42,10 @@ def rejoin_vault(
         store.set_meta("key_entry", key_entry)
         store.set_meta("kit_recipient", kit.recipient)
         store.set_meta("kit_checked_at", now)
-        write_membership(store, (*chain, entry))
+        write_membership(store, longer)
         fill(store)
+        if epoch_keys:
+            _begin_log(store, epoch_keys)
 
     settings = Settings(vault=vault_id, holder={}, name=name, made_at=now, making=True)
     with _advised():
@@ -112,3 +116,36 @@ def _advised() -> Iterator[None]:
     except KeyringUnavailable as error:
         hint = "name another place for the key: keyferry restore BACKUP --key-file PATH, or --passphrase"
         raise KeyringUnavailable(error.message, hint=hint) from None
+
+
+def epoch_keys_of(chain: Sequence[bytes], kit: Kit) -> dict[int, bytes]:
+    """Return the keys of the epochs that the kit opens, of a vault that was synced."""
+    from vault.sync import epochs
+
+    found = membership.read_chain(chain).epochs
+    own = epochs.kit_id(kit.recipient)
+    return {one.number: epochs.unwrap_by_kit(one.wraps[own][1], kit.identity) for one in found if own in one.wraps}
+
+
+def with_keys(
+    chain: tuple[bytes, ...], epoch_keys: dict[int, bytes], own: device.Device, now: Instant
+) -> tuple[bytes, ...]:
+    """Return the chain with the keys wrapped for the new device."""
+    from vault.sync import epochs
+
+    vault_id, suite = membership.vault_id_of(chain), epochs.best_suite(own.bundle)
+    for number, key in sorted(epoch_keys.items()):
+        wrapped = epochs.wrap(key, own.bundle, vault=vault_id, epoch=number, suite=suite)
+        wraps = {own.device_id: (suite, wrapped)}
+        commitment = epochs.commitment_of(key)
+        chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.ed25519, now=now))
+    return chain
+
+
+def _begin_log(store: Store, epoch_keys: dict[int, bytes]) -> None:
+    from vault.sync import log
+
+    log.begin(store)
+    for number, key in epoch_keys.items():
+        log.keep_epoch_key(store, number, key)
+    log.write_setting(store, log.Setting(restored=True))

@@ -35,18 +35,34 @@ sync = _NowByDefault("sync", help="Bring the devices of this vault together, thr
 @click.option("--pin", metavar="PIN", help="The pin of the relay's certificate.")
 @click.option("--folder", type=_PATH, metavar="DIR", help="Through this folder, from now on.")
 @click.option("--upload-again", is_flag=True, help="Give a relay that has lost everything all of it again.")
-def now_(session: Session, relay: str | None, pin: str | None, folder: Path | None, upload_again: bool) -> int:
+@click.option(
+    "--kit",
+    "kit_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE|-",
+    help="Enrol this device anew, if it came from a backup that is older than the vault's devices.",
+)
+def now_(
+    session: Session,
+    relay: str | None,
+    pin: str | None,
+    folder: Path | None,
+    upload_again: bool,
+    kit_file: Path | None,
+) -> int:
     """Make one round."""
+    from vault.asking import given_kit
     from vault.moment import now
     from vault.sync import engine, ways
     from vault.sync import session as rounds
 
+    kit = given_kit(session, kit_file) if kit_file is not None else None
     with opened_by(session) as opened:
         store = opened.store
         way = ways.chosen(store, relay, pin, folder)
         engine.begin(store, now())
         with session.progress("syncing"):
-            done = rounds.sync(store, ways.transport(store, way), _now_ms, upload_again=upload_again)
+            done = rounds.sync(store, ways.transport(store, way), _now_ms, upload_again=upload_again, kit=kit)
         ways.remember(store, way)
         kept = engine.titles(store, done.kept_against_delete)
         count = store.count()

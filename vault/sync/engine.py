@@ -17,6 +17,7 @@ import msgspec
 
 from vault import canonical, identity, membership, moment
 from vault.errors import DamagedVault, ForgedEntry, KeyferryError, NotSynced
+from vault.kit import Kit
 from vault.membership import Membership
 from vault.model import Collection, Item
 from vault.store import Store
@@ -132,6 +133,26 @@ def enrol(store: Store, bundle_owner: membership.Member, added: bytes, now: mome
     return chain
 
 
+def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
+    """Let the kit's root enrol this device if the chain does not have it. Raises ``WrongKit``, ``UsageError``."""
+    with store.transaction():
+        chain, own = identity.own_chain(store), identity.own_device(store)
+        if _read(chain).member(own.device_id) is not None:
+            return
+        chain = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+        found = _read(chain)
+        for epoch in found.epochs:
+            wrapped = epoch.wraps.get(epochs.kit_id(kit.recipient))
+            if wrapped is None:
+                continue
+            key = epochs.unwrap_by_kit(wrapped[1], kit.identity)
+            log.keep_epoch_key(store, epoch.number, key)
+            wraps = _wraps(_read(chain), key, epoch.number, [own.device_id])
+            added = membership.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.ed25519, now=now)
+            chain = (*chain, added)
+        identity.write_membership(store, chain)
+
+
 def revoke(store: Store, device_id: str, now: moment.Instant) -> tuple[bytes, ...]:
     """End a device's membership as of what is applied here, begin a new epoch without it; returns the longer chain."""
     with store.transaction():
@@ -161,6 +182,8 @@ def record(store: Store, now_ms: int) -> int:
     with store.transaction():
         found = _members(store)
         check_member(store)
+        if log.setting(store).restored:
+            return 0
         if found.needs_epoch:
             found = membership.read_chain(_new_epoch(store, identity.own_chain(store), moment.now()))
         seal_to_kit(store, moment.now())
@@ -171,7 +194,8 @@ def record(store: Store, now_ms: int) -> int:
     return made
 
 
-def _is_member(store: Store) -> bool:
+def is_member(store: Store) -> bool:
+    """Tell whether this device belongs to the vault."""
     return _members(store).member(identity.own_device(store).device_id) is not None
 
 
@@ -184,6 +208,11 @@ def check_member(store: Store) -> None:
                 f"this device was revoked on {(one.until or '')[:10]}; its vault stays as it is, nothing goes out",
                 hint="keyferry device join, in a new home, makes it a new device of the vault",
             )
+    if not is_member(store):
+        raise NotSynced(
+            "this device does not belong to the vault: its devices changed since the backup this one came from",
+            hint="keyferry sync --kit FILE enrols it anew",
+        )
 
 
 def _changes(store: Store, now_ms: int) -> Iterator[tuple[merge.Op, bytes | None]]:
@@ -293,14 +322,6 @@ def _weakest(epoch: membership.Epoch) -> int:
     return min(suites, default=entry.CLASSIC)
 
 
-def outgoing(store: Store) -> list[Message]:
-    """Return what nobody has acknowledged yet: membership first, then this device's entries."""
-    chain = identity.own_chain(store)
-    members = [(MEMBER, one) for one in chain[log.setting(store).chain_sent :]]
-    own = identity.own_device(store).device_id
-    return [*members, *((ENTRY, one.body) for one in log.unsent(store.database, own))]
-
-
 # -- what others have changed
 
 
@@ -308,7 +329,7 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     """Check, keep and apply what arrived, in one transaction."""
     done = Received(changed={}, findings=[], kept_against_delete=[])
     with store.transaction(), canonical.many():
-        if _is_member(store):
+        if is_member(store):
             record(store, now_ms)  # what was changed meanwhile must not be taken for what others overwrite
         for kind, data in messages:
             try:

@@ -15,9 +15,10 @@ from vault.keyholders import Holder, choose_holder, named
 from vault.kit import Kit
 from vault.making import make_vault
 from vault.moment import Instant
+from vault.rejoining import epoch_keys_of, with_keys
 from vault.settings import Settings
 from vault.store import Store
-from vault.sync import engine, epochs, log
+from vault.sync import engine, log
 from vault.sync.pairing import Joined
 from vault.sync.travel import Transport
 from vault.sync.ways import Way
@@ -91,17 +92,8 @@ def rejoin_by_kit(
     found = membership.read_chain(chain)
     if found.root != kit.root_public:
         raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
-    epoch_keys = {
-        epoch.number: epochs.unwrap_by_kit(epoch.wraps[epochs.kit_id(kit.recipient)][1], kit.identity)
-        for epoch in found.epochs
-        if epochs.kit_id(kit.recipient) in epoch.wraps
-    }
     longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
-    for number, key in sorted(epoch_keys.items()):
-        suite = epochs.best_suite(own.bundle)
-        wraps = {own.device_id: (suite, epochs.wrap(key, own.bundle, vault=vault_id, epoch=number, suite=suite))}
-        commitment = epochs.commitment_of(key)
-        longer = (*longer, membership.begin_epoch(longer, number, commitment, wraps, by=own.ed25519, now=now))
+    longer = with_keys(longer, epoch_keys_of(chain, kit), own, now)
     there.push([(engine.MEMBER, one) for one in longer[len(chain) :]])
     joined = Joined(
         chain=longer,

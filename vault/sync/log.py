@@ -58,7 +58,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     acknowledged: dict[str, tuple[int, str]] = {}  # newest head each device had at the relay, by device
     chain_sent: int = 0  # membership entries the relay has
     synced_at: str = ""
-    lost_relay: bool = False
+    restored: bool = False  # from a backup: what others have is taken in before anything goes out
 
 
 class Stored(msgspec.Struct, frozen=True):

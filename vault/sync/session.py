@@ -13,9 +13,10 @@ import msgspec
 
 from vault import crypto, identity, moment
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
+from vault.kit import Kit
 from vault.store import Store
 from vault.sync import engine, log
-from vault.sync.engine import ENTRY, Finding, Message, Received
+from vault.sync.engine import ENTRY, MEMBER, Finding, Message, Received
 from vault.sync.entry import Head
 from vault.sync.travel import Heads, Transport
 
@@ -35,10 +36,13 @@ class Round(msgspec.Struct):
     waiting: int = 0
 
 
-def sync(store: Store, transport: Transport, now_ms: Callable[[], int], *, upload_again: bool = False) -> Round:
+def sync(
+    store: Store, transport: Transport, now_ms: Callable[[], int], *, upload_again: bool = False, kit: Kit | None = None
+) -> Round:
     """Bring this vault and the others together through a relay or a folder.
 
-    With ``upload_again`` a relay that has lost everything gets it again. Raises ``NotSynced``, ``RelayUnreachable``,
+    With ``upload_again`` a relay that has lost everything gets it again; with ``kit`` a device that fell out of the
+    membership, as it came from an old backup, is enrolled anew. Raises ``NotSynced``, ``RelayUnreachable``,
     ``RelayMisbehaves``; what was done until then stays done.
     """
     done = Round(findings=[], kept_against_delete=[])
@@ -47,14 +51,28 @@ def sync(store: Store, transport: Transport, now_ms: Callable[[], int], *, uploa
     if not transport.exists():
         _begin_there(store, transport, upload_again)
     _compare(store, transport.heads())
-    _send_blobs(store, transport)
-    engine.record(store, now_ms())
+    if engine.is_member(store):
+        _send_blobs(store, transport)
+        engine.record(store, now_ms())
     _pull(store, transport, now_ms, done)
+    if kit is not None:
+        engine.enrol_anew(store, kit, moment.now())
+        _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     engine.check_member(store)
+    _settle_restored(store, now_ms)
     _push(store, transport, done)
     _acknowledge(store, transport)
     done.waiting = len(log.waiting(store.database))
     return done
+
+
+def _settle_restored(store: Store, now_ms: Callable[[], int]) -> None:
+    """Of a vault that came back from a backup, what the others do not have goes out only now that theirs is known."""
+    setting = log.setting(store)
+    if setting.restored:
+        with store.transaction():
+            log.write_setting(store, msgspec.structs.replace(setting, restored=False))
+            engine.record(store, now_ms())
 
 
 def _begin_there(store: Store, transport: Transport, upload_again: bool) -> None:
@@ -118,15 +136,19 @@ def _add(done: Round, received: Received) -> None:
 
 
 def _push(store: Store, transport: Transport, done: Round) -> None:
-    for batch in _batches(engine.outgoing(store)):
+    """Send what nobody has acknowledged; what another process appends meanwhile goes with the next round."""
+    own = identity.own_device(store).device_id
+    setting = log.setting(store)
+    members = [(MEMBER, one) for one in identity.own_chain(store)[setting.chain_sent :]]
+    unsent = log.unsent(store.database, own)
+    for batch in _batches([*members, *((ENTRY, one.body) for one in unsent)]):
         transport.push(batch)
         done.sent += sum(kind == ENTRY for kind, _ in batch)
     with store.transaction():
-        own = identity.own_device(store).device_id
-        log.mark_sent(store.database, log.unsent(store.database, own))
-        setting = log.setting(store)
-        sent = len(identity.own_chain(store))
-        log.write_setting(store, msgspec.structs.replace(setting, chain_sent=sent, synced_at=moment.now()))
+        log.mark_sent(store.database, unsent)
+        fresh = log.setting(store)
+        sent = setting.chain_sent + len(members)
+        log.write_setting(store, msgspec.structs.replace(fresh, chain_sent=sent, synced_at=moment.now()))
 
 
 def _batches(messages: Iterable[Message]) -> list[list[Message]]:
