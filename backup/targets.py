@@ -89,7 +89,7 @@ def marker_of(path: Path) -> str | None:
 def locate(target: Target) -> Path:
     """Return the folder where the target is now. Raises ``TargetMissing``, ``UnsafeTarget``."""
     path = Path(target.path)
-    if target.id == LOCAL and not os.path.lexists(path):
+    if target.id == LOCAL and (not os.path.lexists(path) or _is_half_made(target, path)):
         make_private_folder(path)
         mark(path, LOCAL)
     for place in _places(target):
@@ -105,6 +105,16 @@ def locate(target: Target) -> Path:
         f"the folder {path} is not the backup target it was: its marker {MARKER} is missing",
         hint=f"if it is the right one: keyferry backup target add {path}",
     )
+
+
+def _is_half_made(target: Target, path: Path) -> bool:
+    """Tell whether whoever made the folder was killed before it had its marker: nothing was ever written there."""
+    if target.copies or path.is_symlink():
+        return False
+    try:
+        return all(name.startswith(".keyferry-") and name.endswith(".new") for name in os.listdir(path))
+    except OSError:
+        return False
 
 
 def moved(target: Target, place: Path) -> Target:
