@@ -15,7 +15,7 @@ from backup.payload import Manifest
 from backup.reading import Opened, Opener
 from backup.trust import Rejected, Survey
 from vault import moment
-from vault.errors import KeyferryError, NoSuchBackup, OlderBackup, OutrankedBackup
+from vault.errors import ForgedSignature, KeyferryError, NoSuchBackup, OlderBackup, OutrankedBackup
 from vault.moment import Instant
 from vault.store import Store
 
@@ -78,7 +78,10 @@ def prove(chosen: Chosen, opener: Opener, warn: Warn) -> tuple[Opened, Path]:
 
 
 def _of_file(path: Path, opener: Opener, book: Book | None, now: Instant) -> Chosen:
-    one = reading.peek(path, opener)  # its own faults first, in its own words
+    try:
+        one = reading.peek(path, opener)  # its own faults first, in its own words
+    except KeyferryError as error:
+        raise _alone(error) from None
     survey = trust.survey(path.parent, opener, now, vault=one.manifest.vault, also=path)
     if survey.is_outranked(path):
         raise _outranked(survey)
@@ -114,11 +117,21 @@ def _nothing(survey: Survey, folders: tuple[Path, ...]) -> KeyferryError:
     if survey.outranked:
         return _outranked(survey)
     if len(survey.rejected) == 1:
-        return survey.rejected[0].error
+        return _alone(survey.rejected[0].error)
     where, more = ", ".join(map(str, folders)) or "any target within reach", ""
     if survey.rejected:
         more = f"; {len(survey.rejected):,} files were refused, the first because {survey.rejected[0].error.message}"
     return NoSuchBackup(f"there is no usable backup in {where}{more}", hint="name another folder, or the file itself")
+
+
+def _alone(error: KeyferryError) -> KeyferryError:
+    """Return the error as it reads where no file's name stands before it."""
+    if not isinstance(error, ForgedSignature):
+        return error
+    return ForgedSignature(
+        f"the backup is not proven: {error.message}",
+        hint="name another backup, or use the kit that was in force when this one was made",
+    )
 
 
 def _warnings(survey: Survey) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -113,6 +114,8 @@ class _Source(io.RawIOBase):
         except FileNotFoundError:
             raise NoSuchBackup(f"there is no backup {path}", hint="keyferry backup list shows what there is") from None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise CannotRead(f"{path} is a symbolic link", hint="name the file itself") from None
             raise CannotRead(f"cannot read {path}: {(error.strerror or 'refused').lower()}") from None
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):

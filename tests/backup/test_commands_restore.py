@@ -238,14 +238,18 @@ CASES = {
     "a stranger's ZIP, sealed to the kit": Case(45, "the backup is not built as Keyferry builds them", unsigned_zip),
     "signed by a stranger with a list of his own": Case(
         44,
-        "its devices are signed by another kit",
+        "the backup is not proven: its devices are signed by another kit",
         lambda folder: written_set(folder, worlds.genesis("other kit", "other"), "other"),
     ),
     "signed by a stranger with the vault's list": Case(
-        44, "it is signed by a stranger", lambda folder: good(folder, signer=worlds.a_device("other"))
+        44,
+        "the backup is not proven: it is signed by a stranger",
+        lambda folder: good(folder, signer=worlds.a_device("other")),
     ),
     "signed by a device its own list has revoked": Case(
-        44, "it is signed by a revoked device", lambda folder: written_set(folder, WITHOUT_PHONE, "phone")
+        44,
+        "the backup is not proven: it is signed by a revoked device",
+        lambda folder: written_set(folder, WITHOUT_PHONE, "phone"),
     ),
     "a manifest of another device of the vault": Case(
         44,
@@ -275,7 +279,7 @@ CASES = {
     "an old set under a newer name": Case(0, "number 2 of that device", renamed),
     "a list of devices cut in the middle": Case(
         44,
-        "its list of devices is damaged or forged",
+        "the backup is not proven: its list of devices is damaged or forged",
         lambda folder: written_set(folder, (TWO[0], WITHOUT_PHONE[2]), "laptop"),
     ),
     "a list of devices cut at its end": Case(
@@ -285,7 +289,7 @@ CASES = {
     ),
     "a list that parts with a replaced kit": Case(
         44,
-        "its devices are signed by another kit",
+        "the backup is not proven: its devices are signed by another kit",
         lambda folder: written_set(folder, PARTED, "thief", to=BOTH),
         "next kit",
     ),
@@ -299,7 +303,7 @@ CASES = {
     "two vaults in one folder": Case(0, "restored 3 items", two_vaults),
     "a thousand files of garbage": Case(0, "995 more files here were refused", garbage),
     "an empty folder": Case(47, "there is no usable backup in", empty),
-    "a symbolic link": Case(19, "cannot read", link),
+    "a symbolic link": Case(19, "is a symbolic link", link),
     "a pipe": Case(19, "is not a regular file", pipe),
     "a device": Case(19, "is not a regular file", lambda folder: Path("/dev/zero")),
     "a folder with the name of a set": Case(47, "there is no usable backup in", directory),
@@ -339,7 +343,7 @@ def test_a_set_without_a_signature_is_refused(
 ) -> None:
     source = unsigned_set(tmp_path / "stick", monkeypatch)
     done = restore(bare, source, kit)
-    assert (done.code, "error: it is not signed" in done.err) == (44, True)
+    assert (done.code, "the backup is not proven: it is not signed" in done.err) == (44, True)
     assert left(bare) == []
 
 
