@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pyrage
 
 from backup import book as books
-from backup import making, payload, sealing
+from backup import making, payload, sealing, targets
+from backup.book import Target
 from backup.payload import Manifest, Part, Receiver
-from vault import device, keys, membership
+from vault import device, keys, membership, moment
 from vault.device import Device
 from vault.kit import Kit, new_kit
 from vault.kitcare import store_kit
 from vault.model import BasicAuth, Field, Item
+from vault.moment import Instant
 from vault.secret import Secret
 from vault.store import Store
 
@@ -108,3 +112,49 @@ def squeezed(content: bytes) -> bytes:
     """Return the content deflated as well as the library can."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush()
+
+
+def home(folder: Path) -> Path:
+    """Return a home with a vault of two items; its kit waits inside."""
+    place = folder / "home"
+    with mock.patch.object(device, "new_device", return_value=DEVICE):
+        store = keys.init_vault(place, holder=keys.choose_holder(place, key_file=folder / "key"))
+    with store:
+        store.put(login("mail", "Mail"), now=NOW)
+        store.put(login("bank", "Bank"), now=NOW)
+        store.put_document(b"a contract\n")
+    return place
+
+
+def target(store: Store, place: Path, folder: Path, *, append_only: bool = False) -> Target:
+    """Make the folder a backup target and return it."""
+    found = targets.add(books.load(store, place), folder, append_only=append_only)
+    books.change(store, place, lambda book: books.with_target(book, found))
+    return found
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, now: Instant = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> Instant:
+        return self.now
+
+    def later(self, **passed: float) -> Clock:
+        """Let time pass."""
+        self.now = (moment.to_datetime(self.now) + timedelta(**passed)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self
+
+
+def written(folder: Path) -> list[Path]:
+    """Return the sets in a folder, the oldest first."""
+    return sorted(folder.glob("*.keyferry"))
+
+
+def flip(path: Path, place: int = -5000) -> None:
+    """Alter one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[max(place, -len(data))] ^= 4
+    path.write_bytes(bytes(data))
