@@ -134,7 +134,9 @@ def main() -> NoReturn:
     """Run what was typed and leave with its exit code."""
     _be_quiet()
     gc.set_threshold(_GARBAGE)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # what is left is not looked through once more on the way out
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

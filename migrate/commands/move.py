@@ -140,7 +140,9 @@ def copy_before(session: Session, store: Store) -> None:
     """Make a backup of the vault as it is; an import goes on without one, as it can be taken back."""
     from backup import archive
     from vault.errors import KeyferryError
+    from vault.files import check_writable
 
+    check_writable(session.home)  # else there is nothing to import into either
     with session.progress("backing up first", store.count()) as bar:
         try:
             archive.before_change(store, session.home, advance=bar.advance)

@@ -24,7 +24,7 @@ from vault.keys import open_vault
 KILLS = 50
 MANY = 10_000
 CANARY = "swordfish-of-item"  # in every password of the large export
-FILES = {"vault.db", "vault.db-wal", "vault.db-shm", "vault.json", "vault.recovery.age", "vault.lock"}
+FILES = {"backup.lock", "vault.db", "vault.db-wal", "vault.db-shm", "vault.json", "vault.recovery.age", "vault.lock"}
 
 
 def many() -> bytes:

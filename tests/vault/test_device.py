@@ -21,7 +21,9 @@ def test_a_device_comes_back_from_its_text() -> None:
     assert device.to_text(again) == device.to_text(DEVICE)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "null", "[]", '{"rsa": 5}', device.to_text(DEVICE).replace("rsa", "rsb")])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "null", "[]", '{"rsa": 5}', device.to_text(DEVICE).replace("rsa", "rsb")], ids=range(6)
+)
 def test_a_damaged_device_is_one_clear_error(text: str) -> None:
     with pytest.raises(DamagedVault):
         device.from_text(text)
@@ -66,6 +68,7 @@ def test_other_bytes_are_no_bundle(data: bytes) -> None:
         *((5, b""), (5, b"age1"), (5, DEVICE.age.encode()), (5, DEVICE.bundle.age.upper().encode()), (5, b"\xff")),
         (5, DEVICE.bundle.age.encode() + b"\n"),
     ],
+    ids=range(9),
 )
 def test_a_bundle_with_a_key_that_nobody_could_use_is_none(part: int, value: bytes) -> None:
     parts = list(crypto.unpacked(DEVICE.bundle.packed))

@@ -109,6 +109,7 @@ def test_the_most_work_is_still_tried(monkeypatch: pytest.MonkeyPatch) -> None:
         SEALED.replace(b"\n--- ", b"\n-> X25519 abc\nabc\n--- ", 1),
         *(SEALED[:end] for end in (22, 30, 60, 100)),
     ],
+    ids=range(17),
 )
 @pytest.mark.usefixtures("no_work")
 def test_an_age_file_of_another_kind_is_no_kit(data: bytes) -> None:
@@ -117,7 +118,9 @@ def test_an_age_file_of_another_kind_is_no_kit(data: bytes) -> None:
             kitfile.read_kit(form, never)
 
 
-@pytest.mark.parametrize("data", [SEALED[:-1], SEALED[: -len(PAGE)], SEALED[:-20] + bytes(20), SEALED + b"x"])
+@pytest.mark.parametrize(
+    "data", [SEALED[:-1], SEALED[: -len(PAGE)], SEALED[:-20] + bytes(20), SEALED + b"x"], ids=range(4)
+)
 def test_a_damaged_sealed_kit_is_one_sentence(data: bytes) -> None:
     with pytest.raises(WrongKit, match="sealed kit is damaged"):
         kitfile.read_kit(data, lambda: "pässword")
@@ -133,6 +136,7 @@ def test_a_damaged_sealed_kit_is_one_sentence(data: bytes) -> None:
         armored(SEALED) * 2,
         armored(SEALED) + b"more",
     ],
+    ids=range(6),
 )
 def test_a_damaged_text_form_is_one_sentence(data: bytes) -> None:
     with pytest.raises(WrongKit, match="sealed kit is damaged"):
