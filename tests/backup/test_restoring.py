@@ -35,7 +35,7 @@ from vault.kit import open_recovery
 from vault.model import File, Item, Vault
 from vault.store import Store
 
-FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LATER = "2026-12-01T10:00:00Z"
 
 
