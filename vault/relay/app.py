@@ -15,14 +15,16 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import os
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -501,7 +503,7 @@ class Relay:
     async def _received(self, request: Request, file: Path, digest: bytes) -> int:
         """Write the body to the file and return its size; raises ``Refused``."""
         found, size = hashlib.sha256(), 0
-        target = await self._in_thread(file.open, "xb")
+        target = await self._in_thread(_private, file)
         try:
             async with asyncio.timeout(self.limits.body_seconds * 20):
                 async for step in request.stream():
@@ -573,6 +575,10 @@ class Relay:
             with suppress(Exception):  # the next hour brings another try
                 await self._in_thread(self.storage.purge, self._now_ms() - self.limits.grace_days * _DAY_MS)
             await asyncio.sleep(_PURGE_SECONDS)
+
+
+def _private(file: Path) -> BinaryIO:
+    return open(file, "xb", opener=lambda path, flags: os.open(path, flags, 0o600))
 
 
 def _rows(known: Known, parts: tuple[wire.Part, ...], new: frozenset[bytes]) -> tuple[Row, ...]:
@@ -666,7 +672,11 @@ def _length(request: Request, most: int) -> int:
 
 def _address(request: Request) -> str:
     """Return the address a request came from; of IPv6 the network, which one person may have as a whole."""
-    host = request.client.host if request.client is not None else ""
+    return _network(request.client.host if request.client is not None else "")
+
+
+@lru_cache(4096)
+def _network(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from vault.sync import wire
 
 
@@ -21,7 +23,7 @@ class Refused(Exception):
 
 def later(word: str, sentence: str, seconds: float) -> Refused:
     """Return the answer to somebody who asks too much."""
-    return Refused(429, word, sentence, headers={"retry-after": str(max(1, round(seconds + 0.5)))})
+    return Refused(429, word, sentence, headers={"retry-after": str(max(1, math.ceil(seconds)))})
 
 
 def unavailable(sentence: str) -> Refused:
