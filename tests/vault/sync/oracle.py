@@ -113,9 +113,10 @@ def differences(entries: Iterable[Entry], things: Mapping[Key, Thing]) -> list[s
 
 def _stays(entries: list[Entry], key: Key) -> bool:
     """Tell whether a thing is there: whether a change of it was seen by no delete of it."""
-    ops = [(entry, op) for entry in entries for op in entry.ops if (op.kind, op.id) == key]
-    deletes = [entry for entry, op in ops if op.cells == "delete"]
-    changes = [entry for entry, op in ops if op.cells != "delete"]
+    last = [(entry, op) for entry in entries for op in entry.ops if (op.kind, op.id) == key]
+    by_entry = {entry.dot: (entry, op.cells == "delete") for entry, op in last}
+    deletes = [entry for entry, is_delete in by_entry.values() if is_delete]
+    changes = [entry for entry, is_delete in by_entry.values() if not is_delete]
     return any(not any(delete.saw(change.dot) for delete in deletes) for change in changes)
 
 

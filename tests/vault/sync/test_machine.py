@@ -72,6 +72,7 @@ def _keys_by_number(row: dict[str, Any], like: Any = None) -> dict[str, Any]:
         ("_uncovered", _nothing_is_covered),
         ("_uncovered", _too_much_is_covered),
         ("flatten", _keys_by_number),
+        ("head_of", lambda path: None),
     ],
 )
 def test_a_fault_in_the_merge_is_found(monkeypatch: pytest.MonkeyPatch, name: str, bug: Callable[..., Any]) -> None:
@@ -96,6 +97,15 @@ def test_an_entry_that_is_lost_on_the_way_to_one_device_is_noticed(monkeypatch: 
     monkeypatch.setattr(machine.Device, "take_in", take_less)
     with pytest.raises(machine.Disagreement):
         machine.campaign(50, seed=1)
+
+
+def test_a_device_that_does_not_undo_what_is_void_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def learn(self: machine.Device, name: str, last: int) -> None:
+        self.revoked[name] = last
+
+    monkeypatch.setattr(machine.Device, "learn", learn)
+    with pytest.raises(machine.Disagreement):
+        machine.campaign(300, seed=1)
 
 
 def test_the_command_says_which_seeds_it_ran_and_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
