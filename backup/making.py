@@ -95,7 +95,7 @@ def create(
         newest = book.made(book.newest)
         if if_changed and to is None and state == book.state and newest is not None and _is_kept(book, newest):
             return _brought(store, home, book, newest, clock(), began)
-        book = books.change(store, home, lambda book: _begun(_welcomed(store, book, clock()), clock()))
+        book = books.change(store, home, lambda book: _begun(store, _welcomed(store, book, clock()), clock()))
         with store.snapshot():
             if not payload.is_there(gathered):  # an attachment was purged meanwhile
                 at = clock()
@@ -127,9 +127,15 @@ def recipients(store: Store, book: Book) -> tuple[Recipient, ...]:
     return (*kit, *devices, *book.recipients)
 
 
-def _begun(book: Book, now: Instant) -> Book:
-    """Reserve a counter: no two sets of a device have the same, even if this one is never finished."""
-    return msgspec.structs.replace(book, counter=book.counter + 1, clock=look(book.clock, moment.to_datetime(now)))
+def _begun(store: Store, book: Book, now: Instant) -> Book:
+    """Reserve a counter: no two sets of a device have the same, even if this one is never finished.
+
+    A vault file that was put back to an older state counts on from the newest of its sets that is here.
+    """
+    device = keys.own_device(store).device_id
+    newest = max((made.counter for made in book.sets if made.device == device), default=0)
+    counter = max(book.counter, newest) + 1
+    return msgspec.structs.replace(book, counter=counter, clock=look(book.clock, moment.to_datetime(now)))
 
 
 def _welcomed(store: Store, book: Book, now: Instant) -> Book:
@@ -275,16 +281,23 @@ def good_copy(book: Book, made: Made) -> Path:
     raise DamagedBackup(f"no good copy of {made.name} is within reach", hint="plug in the drive that has one")
 
 
-def adopted(store: Store, found: Opened) -> Made:
+def adopted(store: Store, book: Book, found: Opened) -> Made:
     """Return what the book is to know of a set that was read whole.
 
-    Raises ``ForeignBackup`` for another vault's, ``ForgedSignature`` for one of a device that is no member now.
+    Raises ``ForeignBackup`` for another vault's, ``ForgedSignature`` for one of a device that is no member now,
+    ``DamagedBackup`` for a file that has not its set's name, or is another file than the one known of its set.
     """
     manifest = found.manifest
     if manifest.vault != store.vault_id:
         raise ForeignBackup("the backup belongs to another vault")
     if all(member.device_id != manifest.device for member in keys.members(store)):
         raise ForgedSignature("it is signed by a revoked device")
+    name = targets.set_name(manifest.made_at, manifest.set)
+    if found.path.name != name:
+        raise DamagedBackup(f"it was renamed: the backup in it is called {name}")
+    known = book.made(manifest.set)
+    if known is not None and known.digest != found.digest:
+        raise DamagedBackup("it is another file than the one that was made of this backup")
     return Made(
         id=manifest.set,
         name=found.path.name,
@@ -312,7 +325,7 @@ def newcomers(store: Store, book: Book, target: Target, folder: Path, now: Insta
             continue
         with contextlib.suppress(KeyferryError):
             reading.peek(path, opener)  # a stranger's file is told by its beginning
-            made = adopted(store, reading.check(path, opener))
+            made = adopted(store, book, reading.check(path, opener))
             yield made, copy_of(made.id, path, now)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -127,7 +128,7 @@ def _present(
     dry_run: bool,
 ) -> None:
     """Bring a set, or one item of it, into the vault that is here."""
-    from backup import archive, restoring
+    from backup import restoring
     from vault import keys
     from vault.moment import now
 
@@ -143,7 +144,7 @@ def _present(
             session.done(f"would change {counted(len(changes), 'item')} of {store.count():,}; nothing was done")
             session.out(_json(choice, mode, changes, dry_run=True))
             return
-        archive.before_change(store, session.home)
+        _keep_a_copy(session, store, older)
         with session.progress(f"restoring {counted(found, 'item')}"):
             done = restoring.into_present(
                 store, session.home, choice.path, choice.opener, choice.proven, mode, wanted=item
@@ -155,6 +156,20 @@ def _present(
     back = f"; keyferry undo {done.run} takes it back" if done.changes else ""
     session.done(f"restored: {_counts(done.changes)}, {total:,} items in the vault{back}")
     session.out({**_json(choice, mode, done.changes, dry_run=False), "run": done.run})
+
+
+def _keep_a_copy(session: Session, store: Store, older: bool) -> None:
+    """Make a backup of the vault as it is; of one that was put back, beside it: it must not pass for the newest set."""
+    from backup import archive, making
+    from backup.targets import set_name
+    from vault.moment import now
+
+    if not older:
+        archive.before_change(store, session.home)
+    elif store.count():
+        path = session.home / f"older-{set_name(now(), secrets.token_hex(4))}"
+        making.create(store, session.home, to=path)
+        session.say(f"the vault as it is now is kept in {path}")
 
 
 def _opened(session: Session, dry_run: bool) -> Any:

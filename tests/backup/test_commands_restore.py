@@ -838,6 +838,7 @@ def test_a_thief_with_a_replaced_kit_gets_nothing_into_the_vault(source: Termina
 @pytest.fixture
 def rolled_back(source: Terminal) -> Terminal:
     """Return a machine whose vault file is that of the day before; the newest backup is of today."""
+    assert source("add", "note", "--title", "of yesterday").code == 0
     old = (source.home / "vault.db").read_bytes()
     assert source("add", "note", "--title", "of today").code == 0
     assert source("backup", "create").code == 0
@@ -854,7 +855,26 @@ def test_a_vault_that_was_put_back_is_brought_up_to_date(rolled_back: Terminal) 
     assert [one["title"] for one in done.json()["changes"]] == ["of today"]
     assert rolled_back("add", "note", "--title", "it goes on").code == 0
     with rolled_back.store() as store:
-        assert store.count() == 23
+        assert store.count() == 24
+    assert rolled_back("backup", "create").code == 0
+    assert list(by_counter(rolled_back)) == [1, 2, 4]
+    assert len(list(by_counter(rolled_back))) == len(sets(rolled_back))
+
+
+def test_the_state_that_was_put_back_is_kept_where_it_does_not_pass_for_the_newest(
+    rolled_back: Terminal, bare: Terminal, homes: Homes
+) -> None:
+    newest = sets(rolled_back)[-1]
+    done = rolled_back("restore")
+    assert done.code == 0
+    assert sets(rolled_back)[-1] == newest
+    (kept,) = rolled_back.home.glob("older-keyferry-*.keyferry")
+    assert str(kept) in said(done)
+    shown = restore(bare, kept, homes.folder / "kit.txt", "--json")
+    assert (shown.code, shown.json()["counter"]) == (0, 3)
+    with bare.store() as store:
+        titles = {item.title for item in store.items()}
+    assert "of yesterday" in titles and "of today" not in titles
 
 
 def test_one_item_brings_no_vault_up_to_date(rolled_back: Terminal) -> None:
@@ -875,7 +895,8 @@ def test_a_restore_that_fails_leaves_the_vault_known_as_older(
     assert rolled_back("restore").code == 45
     assert rolled_back("add", "note", "--title", "x").code == 27
     monkeypatch.undo()
-    assert rolled_back("restore", sets(rolled_back)[-1]).code == 0
+    done = rolled_back("restore", "--json")
+    assert [one["title"] for one in done.json()["changes"]] == ["of today"]
 
 
 # -- the goal
