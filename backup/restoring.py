@@ -111,6 +111,16 @@ def set_aside(home: Path, now: Instant) -> Path:
     return aside
 
 
+def put_back(home: Path, aside: Path) -> None:
+    """Move what ``set_aside`` moved back to its place, because no vault took it."""
+    with write_errors(home):
+        for path in aside.iterdir():
+            if not os.path.lexists(home / path.name):
+                os.rename(path, home / path.name)
+        if not any(aside.iterdir()):
+            aside.rmdir()
+
+
 def changes(store: Store, found: Vault, mode: str) -> tuple[Change, ...]:
     """Return what restoring this vault would do to each item; items that stay as they are are left out."""
     present = {item.id: item for item in store.items()}

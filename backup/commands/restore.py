@@ -103,11 +103,18 @@ def _new(
         session.out(_json(choice, "new", (), dry_run=True))
         return
     aside = restoring.set_aside(session.home, now()) if unusable else None
+    count = choice.proven.manifest.counts.items
+    try:
+        with session.progress(f"restoring {counted(count, 'item')}"):
+            store, _ = restoring.into_new(
+                session.home, choice.path, choice.opener, choice.proven, kit=own, holder=holder
+            )
+    except BaseException:
+        if aside is not None:
+            restoring.put_back(session.home, aside)
+        raise
     if aside is not None:
         session.warn(f"the vault that could not be opened is now in {aside}")
-    count = choice.proven.manifest.counts.items
-    with session.progress(f"restoring {counted(count, 'item')}"):
-        store, _ = restoring.into_new(session.home, choice.path, choice.opener, choice.proven, kit=own, holder=holder)
     with store:
         kept = store.count()
     if own is None:

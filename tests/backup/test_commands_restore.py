@@ -7,7 +7,8 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -557,6 +558,32 @@ def test_a_vault_that_cannot_be_opened_is_moved_aside_and_never_deleted(
     assert {path.name: path.read_bytes() for path in aside.iterdir() if path.name in names} == before
     assert source("status", "--json").json()["items"] == 21
     assert source("add", "note", "--title", "it goes on").code == 0
+
+
+def test_it_is_back_in_its_place_if_the_backup_cannot_take_it(source: Terminal, homes: Homes) -> None:
+    spoil_file(source.home)
+    mine = kits.parse((homes.folder / "kit.txt").read_text())
+    with bytes_of(source.home) as before:
+        hostile = {payload.VAULT: b"[]"}
+        chain = (worlds.membership.genesis(mine.root, worlds.a_device("x"), name="x", now=worlds.AT),)
+        path = written_set(homes.folder / "x", chain, "x", to=[mine.recipient], parts=hostile)
+        done = source("restore", path, "--kit", homes.folder / "kit.txt", "--into", "new", "--key-file", source.key)
+        assert done.code == 45
+    assert not list(source.home.glob("unusable-*"))
+    assert "vault.db" in before
+
+
+@contextmanager
+def bytes_of(home: Path) -> Iterator[dict[str, bytes]]:
+    """Give the files of a home, and see that they are the same afterwards."""
+
+    def read() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in home.glob("vault.*") if path.name != "vault.lock"}
+
+    before = read()
+    yield before
+    after = read()
+    assert {name: after.get(name) for name in before} == before
 
 
 # -- somebody else's key
