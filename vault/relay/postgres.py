@@ -35,7 +35,7 @@ from vault.sync import wire
 _PARTITIONS = 16
 _CHANNEL = "keyferry"
 _MOST_NAMED = 120  # vaults in a notification of at most 8,000 bytes
-_LISTEN_SECONDS = 1.0
+_LISTEN_SECONDS, _RETRY_SECONDS = 0.25, 1.0
 _SETUP_LOCK = 0x4B46525931
 _ABANDONED = "interval '1 day'"
 _ENTRIES = """
@@ -263,7 +263,7 @@ class PostgresStorage:
                         for heard in db.notifies(timeout=_LISTEN_SECONDS):
                             hear(_heard(heard.payload))
             except psycopg.Error:
-                self._closed.wait(_LISTEN_SECONDS)
+                self._closed.wait(_RETRY_SECONDS)
 
     def close(self) -> None:
         """See ``Storage``."""

@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 20.0
+_CLOSING_SECONDS = 0.5
 MOST_CONNECTIONS = 1_000  # from an address that is not this machine
 
 _open: Counter[str] = Counter()
@@ -45,6 +46,18 @@ class PatientProtocol(HttpToolsProtocol):
         """A head is whole."""
         self._end()
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        """Close when nothing is under way; a client that keeps its side of TLS open is not waited for."""
+        super().shutdown()
+        self._loosen()
+
+    def _loosen(self) -> None:
+        transport: Any = self.transport
+        if transport.is_closing():
+            self.loop.call_later(_CLOSING_SECONDS, transport.abort)
+        else:
+            self.loop.call_later(_CLOSING_SECONDS, self._loosen)
 
     def _begin(self) -> None:
         self._end()

@@ -1,0 +1,233 @@
+"""A relay as a process: over TLS 1.3, killed in the middle of work, asked to end, and blind to what it keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.real.relaying import KEYFERRY, ROOT, Line, Process, relay, start
+from tests.vault.relay.calling import AT, LAPTOP, PHONE, chain_of, log_of, member
+from vault import membership
+from vault.relay import tls
+from vault.sync import wire
+
+CHAIN = chain_of(LAPTOP, PHONE)
+VAULT = membership.vault_id_of(CHAIN)
+
+
+def test_two_devices_meet_at_a_relay(tmp_path: Path) -> None:
+    with relay(tmp_path) as found:
+        laptop, phone = Line(found), Line(found)
+        assert laptop.create(CHAIN, LAPTOP) == 201
+        parts = log_of(CHAIN, LAPTOP).parts(5)
+        assert laptop.append(LAPTOP, VAULT, *parts)[0] == 200
+        assert [one.data for one in phone.page(PHONE, VAULT).entries] == [*CHAIN, *(one.data for one in parts)]
+
+
+def test_the_pin_stays_over_a_restart_and_the_database_too(tmp_path: Path) -> None:
+    with relay(tmp_path) as first:
+        Line(first).create(CHAIN, LAPTOP)
+    with relay(tmp_path) as second:
+        assert second.pin == first.pin
+        assert len(Line(second).page(PHONE, VAULT).entries) == 2
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2])
+def test_older_tls_is_not_spoken(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = version
+    with (
+        relay(tmp_path) as found,
+        socket.create_connection(("127.0.0.1", found.port)) as plain,
+        pytest.raises(ssl.SSLError),
+    ):
+        context.wrap_socket(plain)
+
+
+def test_what_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
+    """Two devices have requests under way, and the process is killed at a moment nobody chose."""
+    found = start(tmp_path)
+    Line(found).create(CHAIN, LAPTOP)
+    logs = {LAPTOP: log_of(CHAIN, LAPTOP), PHONE: log_of(CHAIN, PHONE)}
+    batches = {who: [log.parts(3) for _ in range(400)] for who, log in logs.items()}
+    answered = {LAPTOP: 0, PHONE: 0}
+
+    def write(who: object) -> None:
+        line = Line(found)
+        for batch in batches[who]:  # type: ignore[index]
+            try:
+                status, _ = line.append(who, VAULT, *batch)  # type: ignore[arg-type]
+            except OSError:
+                return
+            except Exception as ended:  # http.client tells a cut answer in its own words
+                assert "http.client" in type(ended).__module__
+                return
+            assert status == 200
+            answered[who] += len(batch)  # type: ignore[index]
+
+    threads = [threading.Thread(target=write, args=(who,)) for who in logs]
+    for one in threads:
+        one.start()
+    while sum(answered.values()) < 150:
+        time.sleep(0.001)
+    found.kill()
+    for one in threads:
+        one.join()
+    with relay(tmp_path) as again:
+        line, read, after, more = Line(again), [], 0, True
+        while more:
+            page = line.page(LAPTOP, VAULT, after)
+            read += [one.data for one in page.entries]
+            after, more = page.cursor, page.more
+        for who, log in logs.items():
+            kept = [one for one in log.entries if one in set(read)]
+            assert kept == log.entries[: len(kept)]
+            assert len(kept) >= answered[who] > 0
+            assert len(kept) % 3 == 0, "half a batch"
+        for who in logs:
+            for batch in batches[who]:
+                assert line.append(who, VAULT, *batch)[0] == 200
+
+
+def test_a_relay_that_is_told_to_end_answers_who_waits_and_what_came(tmp_path: Path) -> None:
+    found = start(tmp_path)
+    line = Line(found)
+    line.create(CHAIN, LAPTOP)
+    heard: list[tuple[int, bytes]] = []
+    waiting = threading.Thread(
+        target=lambda: heard.append(Line(found).signed(PHONE, "GET", f"/v1/vaults/{VAULT}/watch?after=2&wait=25"))
+    )
+    waiting.start()
+    while "keyferry_relay_watchers 1\n" not in line.call("GET", "/metrics")[1].decode():
+        time.sleep(0.01)
+    begun = time.monotonic()
+    code = found.end()
+    waiting.join(10)
+    assert (code, heard) == (0, [(204, b"")])
+    assert time.monotonic() - begun < 10
+    assert found.process.stdout is not None
+    assert found.process.stdout.read() == "stopped\n"
+
+
+def test_whoever_waits_is_woken_over_the_network(tmp_path: Path) -> None:
+    with relay(tmp_path) as found:
+        assert woken(found, found) == 3
+
+
+def woken(writes: Process, waits: Process) -> int:
+    """Write at one relay while somebody waits at another; return the cursor that wakes him."""
+    line = Line(writes)
+    line.create(CHAIN, LAPTOP)
+    heard: list[tuple[int, bytes]] = []
+    target = f"/v1/vaults/{VAULT}/watch?after=2&wait=25"
+    waiting = threading.Thread(target=lambda: heard.append(Line(waits).signed(PHONE, "GET", target)))
+    waiting.start()
+    other = Line(waits)
+    while "keyferry_relay_watchers 1\n" not in other.call("GET", "/metrics")[1].decode():
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert line.append(LAPTOP, VAULT, *log_of(CHAIN, LAPTOP).parts(1))[0] == 200
+    waiting.join(30)
+    assert time.monotonic() - begun < 10
+    ((status, body),) = heard
+    assert status == 200
+    return wire.read_cursor(body)
+
+
+CANARIES = (b"canary-title-6b1f", b"canary-note-77aa", b"canary-device-laptop", b"canary-vault-name")
+
+
+def fill_with_canaries(line: Line) -> str:
+    """Bring a relay a vault whose contents, names and blobs all carry a canary; return the vault's id."""
+    chain = chain_of(LAPTOP, PHONE)
+    vault = membership.vault_id_of(chain)
+    assert line.create(chain, LAPTOP) in (200, 201)
+    log = log_of(chain, LAPTOP)
+    parts = [wire.Part(wire.ENTRY, log.write(b" ".join(CANARIES) * 10)) for _ in range(5)]
+    assert line.append(LAPTOP, vault, *parts)[0] == 200
+    more = membership.revoke(chain, PHONE.device_id, by=LAPTOP.ed25519, now=AT)
+    assert line.append(LAPTOP, vault, member(more))[0] == 200
+    return vault
+
+
+def readable(folder: Path) -> list[tuple[Path, bytes]]:
+    """Return where in the raw files of a folder a canary can be read, in one byte order or the other."""
+    told = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes().lower()
+            for canary in CANARIES:
+                forms = (canary, canary.decode().encode("utf-16-le"), canary.hex().encode())
+                told += [(path, canary) for form in forms if form in data]
+    return told
+
+
+def test_nothing_of_a_vault_can_be_read_in_the_database(tmp_path: Path) -> None:
+    with relay(tmp_path) as found:
+        vault = fill_with_canaries(Line(found))
+        assert readable(tmp_path) == []
+    assert readable(tmp_path) == []
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert bytes.fromhex(vault) in kept, "the files that were read are those of the vault"
+    (tmp_path / "control").write_bytes(hashlib.sha256(b"").digest() + CANARIES[0])
+    assert readable(tmp_path) == [(tmp_path / "control", CANARIES[0])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("--listen", "0.0.0.0:0", "--tls", "off"), 2, "without TLS a relay listens on this machine only"),
+        (("--listen", "nowhere"), 2, "--listen is HOST:PORT"),
+        (("--tls", "sometimes"), 2, "--tls is self-signed, CERT,KEY or off"),
+        (("--tls", "none.pem,none.key"), 19, "no certificate and its key"),
+        (("--db", "mysql://x"), 2, "--db is a path or begins with postgresql://"),
+        (("--db", "postgresql://keyferry@127.0.0.1:1/none"), 40, "PostgreSQL database cannot be used"),
+        (("--listen", "192.0.2.1:1"), 19, "cannot listen on 192.0.2.1:1"),
+    ],
+)
+def test_what_cannot_be_served_is_told(tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str) -> None:
+    call = [*KEYFERRY, "relay", "serve", "--home", str(tmp_path), "--listen", "127.0.0.1:0", *arguments]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+
+
+def test_plain_http_is_for_a_proxy_on_the_same_machine(tmp_path: Path) -> None:
+    with relay(tmp_path, "--tls", "off") as found:
+        assert found.url.startswith("http://127.0.0.1:")
+        line = Line(found)
+        assert line.create(CHAIN, LAPTOP) == 201
+        assert line.call("GET", "/metrics")[0] == 200
+        assert line.call("GET", "/metrics", headers={"x-forwarded-for": "203.0.113.9"})[0] == 404
+
+
+def test_a_certificate_of_ones_own_is_used(tmp_path: Path) -> None:
+    certificate, key = tls.own_certificate(tmp_path / "given", "127.0.0.1", datetime.now(UTC))
+    context = ssl.create_default_context(cafile=str(certificate))
+    process = start_without_pin(tmp_path, f"{certificate},{key}")
+    try:
+        with socket.create_connection(("127.0.0.1", process.port)) as plain:
+            context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+    finally:
+        process.kill()
+
+
+def start_without_pin(home: Path, pair: str) -> Process:
+    """Start a relay with a given certificate, which prints no pin."""
+    call = [*KEYFERRY, "relay", "serve", "--home", str(home), "--listen", "127.0.0.1:0", "--tls", pair, "--json"]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(4)]
+    told = json.loads("".join(lines))
+    assert told["pin"] == ""
+    return Process(process, told["url"], "")
