@@ -230,12 +230,11 @@ class _Content(msgspec.Struct, frozen=True):
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A thing as JSON: its row, or its cells where no row gives them; who wrote most, and who wrote the others."""
+    """A thing as JSON: what its cells show, the entry that wrote most of them, and who wrote the others."""
 
     kind: str
     id: str
     presence: list[Write] = []
-    row: Row | None = None
     cells: dict[str, Any] = {}
     base: tuple[str, int, int] | None = None
     writes: dict[str, list[list[Any]]] = {}  # [device, seq, hlc] of what is shown, then [device, seq, hlc, value]
@@ -269,15 +268,11 @@ def encode(thing: Thing) -> bytes:
     """Return the state as one JSON row, secrets in clear; equal states have equal bytes."""
     counts = Counter(writes[0].dot for writes in thing.cells.values() if len(writes) == 1)
     base = max(counts, key=lambda dot: (counts[dot], dot)) if counts else None
-    shown = thing.shown()
-    row = unflatten(shown)
-    by_row = flatten(row) == shown
     state = _State(
         kind=thing.kind,
         id=thing.id,
         presence=list(thing.presence),
-        row=row if by_row else None,
-        cells={} if by_row else shown,
+        cells=thing.shown(),
         base=base,
         writes={
             path: [list(writes[0].dot), *([*one.dot, one.value] for one in writes[1:])]
@@ -292,8 +287,7 @@ def decode(data: bytes) -> Thing:
     """Return the state of ``encode``; raises ``ValueError`` for anything else."""
     try:
         state = _STATE.decode(data)
-        shown = flatten(state.row) if state.row is not None else state.cells
-        cells = {path: _writes(value, state.writes.get(path), state.base) for path, value in shown.items()}
+        cells = {path: _writes(value, state.writes.get(path), state.base) for path, value in state.cells.items()}
     except (msgspec.MsgspecError, TypeError, RecursionError):
         raise ValueError("not the state of a thing") from None
     return Thing(kind=state.kind, id=state.id, presence=tuple(state.presence), cells=cells)
