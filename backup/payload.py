@@ -141,7 +141,7 @@ def gather(store: Store, made_at: Instant, advance: Callable[[int], None] = lamb
             body.update(block)
         for block in _blocks(store.history()):
             history.add(block)
-    documents = [_document(store, name) for name in store.documents()]
+    documents = [_document(name, size) for name, size in store.document_sizes().items()]
     packed = {one.name: one.finish() for one in (vault, history)}
     parts = (vault.part(packed[VAULT]), history.part(packed[HISTORY]), *documents)
     counts = Counts(
@@ -163,7 +163,8 @@ def _content(body: str, parts: Sequence[Part]) -> str:
 
 def is_there(gathered: Gathered) -> bool:
     """Tell whether the vault still holds every document that was gathered."""
-    return all(gathered.store.has_document(name_in_vault(part)) for part in gathered.parts[len(gathered.packed) :])
+    there = set(gathered.store.documents())
+    return all(name_in_vault(part) in there for part in gathered.parts[len(gathered.packed) :])
 
 
 def encoded(manifest: Manifest) -> bytes:
@@ -387,9 +388,9 @@ def hex_of(name: str) -> str:
     return base64.urlsafe_b64decode(name + "=").hex()
 
 
-def _document(store: Store, name: str) -> Part:
+def _document(name: str, size: int) -> Part:
     digest = hex_of(name)
-    return Part(DOCUMENTS + digest, store.document_size(name) or 0, digest)
+    return Part(DOCUMENTS + digest, size, digest)
 
 
 def name_in_vault(part: Part) -> str:

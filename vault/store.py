@@ -268,6 +268,10 @@ class Store:
         """Return the content addresses of all documents."""
         return [name for (name,) in self._db.all("SELECT hash FROM documents ORDER BY rowid")]
 
+    def document_sizes(self) -> dict[str, int]:
+        """Return the sizes in bytes of all documents by content address, in the order of ``documents``."""
+        return dict(self._db.all("SELECT hash, size FROM documents ORDER BY rowid"))
+
     def remove_document(self, name: str) -> None:
         """Remove a document if it is there, whoever refers to it."""
         rows.remove_document(self._db, name)

@@ -41,6 +41,8 @@ def test_pieces_become_the_document_they_are_pieces_of(store: Store, data: bytes
 
     assert store.document(document_name(data)) == data
     assert store.document_size(document_name(data)) == len(data)
+    assert store.document_sizes()[document_name(data)] == len(data)
+    assert [*store.document_sizes()] == store.documents()
     assert store.put_document(data) == document_name(data)
 
 
