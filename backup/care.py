@@ -29,6 +29,7 @@ from vault.errors import (
     DamagedExport,
     KeyferryError,
     NoSuchBackup,
+    SealedElsewhere,
 )
 from vault.files import sync_folder, write_errors
 from vault.model import Item, Vault
@@ -37,6 +38,7 @@ from vault.store import Store
 from vault.views import display_title
 
 GOOD, MISSING, DAMAGED, FOREIGN, AWAY = "good", "missing", "damaged", "foreign", "away"
+SEALED = "sealed"  # to other keys: of another vault, or from before this device was one of its vault
 _MOST_PRUNED = 500
 _ITEM = b'{"id"'
 
@@ -116,7 +118,7 @@ def _at_target(
     gone = {link.set[:8] for link in target.pruned}
     for name, path in sorted(present.items()):
         if wanted is None and not _is_pruned(name, gone):
-            yield _unknown(store, target, path, opener, clock())
+            yield _unknown(store, book, target, path, opener, clock())
 
 
 def _known(
@@ -142,15 +144,21 @@ def _known(
 
 
 def _unknown(
-    store: Store, target: Target, path: Path, opener: Opener, now: Instant
+    store: Store, book: Book, target: Target, path: Path, opener: Opener, now: Instant
 ) -> tuple[Finding, Copy | None, Made | None]:
     """Read a file nobody has told the book of: another device's, one from before a crash, or a stranger's."""
     try:
-        made = making.adopted(store, reading.check(path, opener))
+        made = making.adopted(store, book, reading.check(path, opener))
+        copy = making.copy_of(made.id, path, now)
+    except SealedElsewhere:
+        return (
+            Finding(SEALED, target.id, str(path), text="it is not sealed to this device, so only a kit tells"),
+            None,
+            None,
+        )
     except KeyferryError as error:
         return Finding(FOREIGN, target.id, str(path), text=error.message), None, None
-    finding = Finding(GOOD, target.id, str(path), made.id, items=made.items)
-    return finding, making.copy_of(made.id, path, now), made
+    return Finding(GOOD, target.id, str(path), made.id, items=made.items), copy, made
 
 
 def _noting(
@@ -192,9 +200,9 @@ def _healed(
     try:
         beside = path.parent / targets.partial_name(book.tag)
         making.copy_set(Path(finding.elsewhere), path, beside, made.digest, replace=finding.verdict == DAMAGED)
+        return msgspec.structs.replace(finding, healed=True), making.copy_of(made.id, path, now)
     except KeyferryError as error:
         return msgspec.structs.replace(finding, text=f"{finding.text}; not healed: {error.message}"), copy
-    return msgspec.structs.replace(finding, healed=True), making.copy_of(made.id, path, now)
 
 
 def _affected(store: Store, path: Path, made: Made, opener: Opener) -> tuple[str, ...]:
@@ -252,7 +260,7 @@ def prune(
 ) -> tuple[Pruned, ...]:
     """Remove at every target what the policy has no place for; ``whole`` also what needs a person's yes.
 
-    Raises ``VaultBusy``, ``CannotWrite``.
+    Raises ``VaultBusy``.
     """
     now = clock()
     with making.making(home):
@@ -290,10 +298,13 @@ def _pruned(
     if (bad := _unsafe_to_prune(book, target, folder, removed)) is not None:
         return Pruned(target.id, str(folder), text=bad)
     books.change(store, home, lambda fresh: _without(fresh, target.id, removed))
-    with write_errors(folder):
-        for made in removed:
-            (folder / made.name).unlink(missing_ok=True)
-        sync_folder(folder)
+    try:
+        with write_errors(folder):
+            for made in removed:
+                (folder / made.name).unlink(missing_ok=True)
+            sync_folder(folder)
+    except KeyferryError as error:
+        return msgspec.structs.replace(done, text=error.message)
     return done
 
 

@@ -134,7 +134,7 @@ def verify(session: Session, which: tuple[str, ...], every: bool, repair: bool) 
     session.table(("file", "state"), [(one.path, _state(one)) for one in found])
     for one in found:
         _explain(session, one, repair)
-    bad = [one for one in found if one.verdict != care.GOOD and not one.healed]
+    bad = [one for one in found if one.verdict not in (care.GOOD, care.SEALED) and not one.healed]
     away = sum(one.verdict == care.AWAY for one in bad)
     healed = sum(one.healed for one in found)
     if proof is not None and proof.trouble:
@@ -183,6 +183,8 @@ def _summary(found: tuple[Finding, ...], bad: int, away: int, healed: int) -> st
     parts = [f"{counted(good, 'file')} good"]
     parts += [f"{healed} healed"] if healed else []
     parts += [f"{bad} bad"] if bad else []
+    sealed = sum(one.verdict == "sealed" for one in found)
+    parts += [f"{sealed} sealed to others"] if sealed else []
     parts += [f"{counted(away, 'target')} out of reach"] if away else []
     return ", ".join(parts)
 
