@@ -1,6 +1,7 @@
 """What all tests share: no test meets the user's own vault or keyring, and no skip goes unnoticed where none may be.
 
-With ``KEYFERRY_NO_SKIP=1`` a skipped test makes the run fail and is named.
+With ``KEYFERRY_NO_SKIP=1`` a skipped test makes the run fail and is named. What a test records as its ``table`` is
+shown at the end of the run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ settings.load_profile("house")
 
 _PERSONAL = ("DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND", "KEYFERRY_DEBUG", "NO_COLOR", "FORCE_COLOR")
 _skipped: list[str] = []
+_tables: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +36,9 @@ def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note each skipped test; an expected failure is none."""
+    """Note each skipped test, an expected failure is none, and each table."""
+    if report.when == "call":
+        _tables.extend(str(value) for name, value in report.user_properties if name == "table")
     if report.skipped and not hasattr(report, "wasxfail"):
         _note(report)
 
@@ -57,7 +61,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the skips that failed the run."""
+    """Show the tables, and name the skips that failed the run."""
+    for table in _tables:
+        terminalreporter.line(f"\n{table}")
     if _skipped and _no_skip():
         terminalreporter.section("skipped, and KEYFERRY_NO_SKIP is set", red=True)
         for line in dict.fromkeys(_skipped):

@@ -1,4 +1,4 @@
-"""A skip that may not be is noticed, in one process and in several."""
+"""A skip that may not be is noticed, and a table shown, in one process and in several."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SKIPPED = "import pytest\ndef test_ok(): pass\ndef test_age(): pytest.skip('needs age')\n"
 WHOLE_FILE = "import pytest\npytest.importorskip('no_such_module')\ndef test_never(): pass\n"
+TOLD = "def test_it(record_property): record_property('table', 'calls 64, tested 64')\n"
 EXPECTED_TO_FAIL = "import pytest\n@pytest.mark.xfail\ndef test_known(): assert False\n"
 
 
@@ -39,3 +40,8 @@ def test_a_skip_is_fine_where_it_is_allowed(tmp_path: Path) -> None:
 
 def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
     assert run(tmp_path, EXPECTED_TO_FAIL, no_skip="1")[0] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one", "several"])
+def test_a_table_is_shown_at_the_end(tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert "\ncalls 64, tested 64\n" in run(tmp_path, TOLD, *options, no_skip="")[1]

@@ -41,7 +41,6 @@ def test_nothing_is_lost_or_half_done_whatever_happens_at_any_call(
     with places.place() as folder:
         report = run(campaign, folder, kinds)
     record_property("table", str(report))
-    print(report)
     assert not report.problems
     assert report.is_complete, "a fault never met its call"
     assert report.met[Kind.KILL].total() == len(report.calls)
