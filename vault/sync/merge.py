@@ -158,19 +158,31 @@ class Thing(_Hidden, frozen=True, kw_only=True):
 # -- making and taking in changes
 
 
-def ops_between(kind: str, id_: str, old: Thing | None, new: Row | None, hlc: int) -> Op | None:
-    """Return the op that makes the thing read as the new row (None: deletes it); None if it does already."""
+def ops_between(
+    kind: str, id_: str, old: Thing | None, new: Row | None, hlc: int, *, read_as: Row | None = None
+) -> Op | None:
+    """Return the op that makes the thing read as the new row (None: deletes it); None if it does already.
+
+    ``read_as`` is what this version made of the old row, where it cannot hold all of it: what it left out stays.
+    """
     if new is None:
         return Op(kind, id_, hlc, DELETE) if old is not None and old.is_there else None
     if old is None:
         return Op(kind, id_, hlc, flatten(new))
-    before = old.shown()
+    before = old.shown() if read_as is None else _read(old.shown(), read_as)
     after = flatten(new, like=before)
     changed = {path: value for path, value in after.items() if path not in before or not _same(before[path], value)}
-    unset = [path for path in before if path not in after and is_known(path) and _with_its_head(path, after)]
+    unset = sorted(path for path in before if path not in after and is_known(path) and _with_its_head(path, after))
     for head in {head_of(path) for path in (*changed, *unset)} - {None}:
         changed.setdefault(str(head), after[str(head)])
     return Op(kind, id_, hlc, changed, unset) if changed or unset or not old.is_there else None
+
+
+def _read(cells: Mapping[str, Any], read_as: Row) -> dict[str, Any]:
+    """Return the cells as somebody reads them: those that no row shows, and those of the row that was made of them."""
+    seen = flatten(unflatten(cells), like=cells)
+    hidden = {path: value for path, value in cells.items() if path not in seen}
+    return {**hidden, **flatten(read_as, like=cells)}
 
 
 def _with_its_head(path: str, after: Mapping[str, Any]) -> bool:

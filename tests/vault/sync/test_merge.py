@@ -341,6 +341,43 @@ def test_members_this_version_does_not_know_survive() -> None:
     assert thing.row() == {**base, "title": "new"}
 
 
+def test_what_an_older_version_cannot_hold_survives_its_changes() -> None:
+    login = {"type": "basic-auth", "password": {"value": "1"}}
+    newer = {"id": "x", "title": "t", "future": 1, "credentials": [{**login, "strength": 3}, {"type": "note"}]}
+    older = {"id": "x", "title": "t", "credentials": [login, {"type": "note"}]}
+    thing = _changed(None, newer, "a", 1)
+    assert merge.ops_between(*ITEM, thing, older, 2, read_as=older) is None
+    edited = {"id": "x", "title": "new", "credentials": [{"type": "note"}, {**login, "password": {"value": "2"}}]}
+    op = merge.ops_between(*ITEM, thing, edited, 2, read_as=older)
+    assert op is not None
+    assert merge.apply(thing, op, device="b", seq=1, seen={"a": 1}).row() == {
+        "id": "x", "title": "new", "future": 1,
+        "credentials": [{"type": "note"}, {**login, "password": {"value": "2"}, "strength": 3}],
+    }
+
+
+@settings(max_examples=60)
+@given(rows, rows)
+def test_what_was_read_in_full_is_changed_in_full(old: dict[str, Any], new: dict[str, Any]) -> None:
+    thing = _changed(None, {**old, "id": "x"}, "a", 1)
+    row = {**new, "id": "x"}
+    op = merge.ops_between(*ITEM, thing, row, 2, read_as=thing.row())
+    assert op == merge.ops_between(*ITEM, thing, row, 2)
+
+
+@given(rows, st.randoms(), rows)
+def test_what_was_left_out_by_reading_is_all_that_differs(
+    old: dict[str, Any], chance: Any, new: dict[str, Any]
+) -> None:
+    old, new = {**old, "id": "x"}, {**new, "id": "x"}
+    lost = {name for name in old if name not in {*new, "id"} and chance.random() < 0.5}
+    thing = _changed(None, old, "a", 1)
+    read_as = {name: value for name, value in old.items() if name not in lost}
+    op = merge.ops_between(*ITEM, thing, new, 2, read_as=read_as)
+    made = merge.apply(thing, op, device="b", seq=1, seen={"a": 1}) if op is not None else thing
+    assert exact(made.row()) == exact({**new, **{name: old[name] for name in lost}})
+
+
 def test_no_op_changes_an_items_id() -> None:
     thing = merge.apply(None, Op("item", "x", 1, {"id": "y", "title": "t"}), device="a", seq=1, seen={})
     assert thing.row() == {"id": "x", "title": "t"}
