@@ -153,7 +153,7 @@ def written(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.keyferry"))
 
 
-def flip(path: Path, place: int = -5000) -> None:
+def flip(path: Path, place: int = -500) -> None:
     """Alter one bit of a file."""
     data = bytearray(path.read_bytes())
     data[max(place, -len(data))] ^= 4
