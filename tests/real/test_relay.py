@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 import ssl
@@ -17,6 +16,9 @@ import pytest
 from tests.real.relaying import KEYFERRY, ROOT, Line, Process, relay, start
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, chain_of, log_of, member
 from vault import membership
+from vault.identity import own_chain, own_device
+from vault.keyholders import choose_holder
+from vault.making import init_vault
 from vault.relay import tls
 from vault.sync import wire
 
@@ -144,19 +146,22 @@ def woken(writes: Process, waits: Process) -> int:
     return wire.read_cursor(body)
 
 
-CANARIES = (b"canary-title-6b1f", b"canary-note-77aa", b"canary-device-laptop", b"canary-vault-name")
+CANARIES = (b"canary-title-6b1f", b"canary-note-77aa", b"canary-host-name")
 
 
-def fill_with_canaries(line: Line) -> str:
-    """Bring a relay a vault whose contents, names and blobs all carry a canary; return the vault's id."""
-    chain = chain_of(LAPTOP, PHONE)
+def fill_with_canaries(line: Line, home: Path, patch: pytest.MonkeyPatch) -> str:
+    """Bring a relay a vault that was made on a machine whose name is a canary, and entries full of others."""
+    patch.setattr("platform.node", lambda: CANARIES[2].decode())
+    holder = choose_holder(home, key_file=home / "key")
+    with init_vault(home, holder=holder) as store:
+        chain, own = own_chain(store), own_device(store)
     vault = membership.vault_id_of(chain)
-    assert line.create(chain, LAPTOP) in (200, 201)
-    log = log_of(chain, LAPTOP)
+    assert line.create(chain, own) == 201
+    log = log_of(chain, own)
     parts = [wire.Part(wire.ENTRY, log.write(b" ".join(CANARIES) * 10)) for _ in range(5)]
-    assert line.append(LAPTOP, vault, *parts)[0] == 200
-    more = membership.revoke(chain, PHONE.device_id, by=LAPTOP.ed25519, now=AT)
-    assert line.append(LAPTOP, vault, member(more))[0] == 200
+    assert line.append(own, vault, *parts)[0] == 200
+    more = membership.enrol(chain, PHONE, name="", by=own.ed25519, now=AT)
+    assert line.append(own, vault, member(more))[0] == 200
     return vault
 
 
@@ -172,15 +177,16 @@ def readable(folder: Path) -> list[tuple[Path, bytes]]:
     return told
 
 
-def test_nothing_of_a_vault_can_be_read_in_the_database(tmp_path: Path) -> None:
-    with relay(tmp_path) as found:
-        vault = fill_with_canaries(Line(found))
-        assert readable(tmp_path) == []
-    assert readable(tmp_path) == []
-    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+def test_nothing_of_a_vault_can_be_read_in_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "relay"
+    with relay(home) as found:
+        vault = fill_with_canaries(Line(found), tmp_path / "vault", monkeypatch)
+        assert readable(home) == []
+    assert readable(home) == []
+    kept = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert bytes.fromhex(vault) in kept, "the files that were read are those of the vault"
-    (tmp_path / "control").write_bytes(hashlib.sha256(b"").digest() + CANARIES[0])
-    assert readable(tmp_path) == [(tmp_path / "control", CANARIES[0])]
+    (home / "control").write_bytes(b"\0" + CANARIES[0].upper())
+    assert readable(home) == [(home / "control", CANARIES[0])]
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,11 @@ def test_commits_are_flushed_even_where_the_server_would_not(cluster: Cluster, u
             db.execute("ALTER ROLE keyferry RESET synchronous_commit")
 
 
-def test_nothing_of_a_vault_can_be_read_in_the_cluster(cluster: Cluster, url: str, tmp_path: Path) -> None:
-    with relay(tmp_path, "--db", url) as found:
-        vault = fill_with_canaries(Line(found))
+def test_nothing_of_a_vault_can_be_read_in_the_cluster(
+    cluster: Cluster, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with relay(tmp_path / "relay", "--db", url) as found:
+        vault = fill_with_canaries(Line(found), tmp_path / "vault", monkeypatch)
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("CHECKPOINT")
     assert readable(cluster.data) == []

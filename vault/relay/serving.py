@@ -38,13 +38,13 @@ class Place:
     context: ssl.SSLContext | None = None
 
 
-def open_relay(db: str, *, limits: Limits | None = None, invite: str = "") -> Relay:
-    """Return a relay over the database of a path or a ``postgresql://`` URL.
+def open_relay(db: str, *, limits: Limits | None = None, invite: str = "", kind: type[Relay] = Relay) -> Relay:
+    """Return a relay over the database of a path or a ``postgresql://`` URL; ``kind`` may be a subclass.
 
     Raises ``UsageError``, ``CannotWrite``, ``DiskFull``, ``DamagedVault``, ``VaultBusy``.
     """
     storage, slots = _opened(db)
-    return Relay(storage, slots=slots, limits=limits, invite=invite)
+    return kind(storage, slots=slots, limits=limits, invite=invite)
 
 
 def listen(address: str, how: str, folder: Path, now: datetime) -> Place:

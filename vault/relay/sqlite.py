@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from vault.errors import DamagedVault
@@ -23,6 +24,7 @@ from vault.relay.storage import (
     NO_DEVICE,
     Ledger,
     Outcome,
+    Placed,
     State,
     Write,
     blobs,
@@ -61,6 +63,9 @@ PRAGMA user_version = 1;
 """
 _VERSION = 1
 _APPLICATION = 0x4B465259
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_TOGETHER = (64, 16, 4, 1)
+_MOST_REMEMBERED = 100_000
 _ABANDONED = 86_400  # seconds after which bytes that became nobody's blob are removed
 
 
@@ -75,6 +80,9 @@ class SqliteStorage:
         make_private_folder(self._blobs)
         self._ends = ExitStack()
         self._ends.enter_context(held(path.with_name(path.name + ".lock"), "serving this relay's database"))
+        self._lock = threading.Lock()
+        self._states: dict[bytes, State] = {}
+        self._heads: dict[tuple[bytes, bytes], tuple[int, bytes]] = {}
         self._readers = threading.local()
         self._open: list[sqlite3.Connection] = []
         try:
@@ -87,19 +95,22 @@ class SqliteStorage:
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See ``Storage``."""
         db = self._writer
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            ledger = self._load(writes)
-            outcomes = [write.decide(ledger) for write in writes]
-            if ledger.is_idle():
-                db.execute("ROLLBACK")
-            else:
-                self._store(ledger)
-                db.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            raise
+        with self._lock:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                ledger = self._load(writes)
+                outcomes = [write.decide(ledger) for write in writes]
+                if ledger.is_idle():
+                    db.execute("ROLLBACK")
+                else:
+                    self._store(ledger)
+                    db.execute("COMMIT")
+            except BaseException:
+                self._forget()
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            self._remember(ledger)
         return outcomes
 
     def state(self, vault: bytes) -> State | None:
@@ -165,11 +176,9 @@ class SqliteStorage:
         with closing(self._connected()) as db:
             rows = db.execute("SELECT id FROM vaults WHERE deleted < ?", (before_ms,)).fetchall()
             for (vault,) in rows:
-                db.execute("BEGIN IMMEDIATE")
-                if db.execute("DELETE FROM vaults WHERE id = ? AND deleted < ?", (vault, before_ms)).rowcount:
-                    db.execute("DELETE FROM entries WHERE vault = ?", (vault,))
-                    db.execute("DELETE FROM blobs WHERE vault = ?", (vault,))
-                db.execute("COMMIT")
+                with self._lock:
+                    self._forget()
+                    _remove(db, vault, before_ms)
         self._sweep_blobs()
         return len(rows)
 
@@ -207,16 +216,17 @@ class SqliteStorage:
             ) from None
 
     def _load(self, writes: Sequence[Write]) -> Ledger:
+        """Return what the writes need to know; what was asked before is remembered, nobody else writes here."""
         db, ledger = self._writer, Ledger()
         for vault in {write.vault for write in writes}:
-            state = _state(db, vault)
+            state = self._states.get(vault) or _state(db, vault)
             if state is not None:
-                ledger.vaults[vault] = state
+                ledger.vaults[vault] = replace(state)
         wanted = places(writes)
-        for vault, device in {place[:2] for place in wanted}:
-            row = _last(db, vault, device)
-            if row is not None:
-                ledger.heads[vault, device] = row
+        for pair in {place[:2] for place in wanted}:
+            head = self._heads.get(pair) or _last(db, *pair)
+            if head is not None:
+                ledger.heads[pair] = head
         for place in taken(wanted, ledger):
             sql = "SELECT hash FROM entries WHERE vault = ? AND device = ? AND seq = ?"
             (ledger.hashes[place],) = db.execute(sql, place).fetchone()
@@ -228,13 +238,7 @@ class SqliteStorage:
     def _store(self, ledger: Ledger) -> None:
         db = self._writer
         db.executemany("INSERT INTO vaults (id, made) VALUES (?, ?)", ledger.made)
-        db.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (one.vault, one.row.device, one.seq, one.row.hash, one.arrival, one.total, one.row.kind, one.row.body)
-                for one in ledger.placed
-            ],
-        )
+        self._insert(ledger.placed)
         db.executemany(
             "UPDATE vaults SET deleted = ? WHERE id = ?", [(at, vault) for vault, at in ledger.marked.items()]
         )
@@ -243,6 +247,25 @@ class SqliteStorage:
             "UPDATE vaults SET blob_bytes = blob_bytes + ? WHERE id = ?",
             [(size, vault) for vault, _, size in ledger.kept],
         )
+
+    def _insert(self, placed: Sequence[Placed]) -> None:
+        """Insert many rows by one statement: between statements the thread that reads requests takes its turn."""
+        at = 0
+        while at < len(placed):
+            count = next(size for size in _TOGETHER if size <= len(placed) - at)
+            sql = "INSERT INTO entries VALUES " + ", ".join([_ROW] * count)  # noqa: S608
+            self._writer.execute(sql, [column for one in placed[at : at + count] for column in _columns(one)])
+            at += count
+
+    def _remember(self, ledger: Ledger) -> None:
+        if len(self._states) > _MOST_REMEMBERED or len(self._heads) > _MOST_REMEMBERED:
+            self._forget()
+        self._states.update(ledger.vaults)
+        self._heads.update(ledger.heads)
+
+    def _forget(self) -> None:
+        self._states.clear()
+        self._heads.clear()
 
     def _sweep_blobs(self) -> None:
         """Remove the files of vaults that are gone, and bytes that became nobody's blob."""
@@ -285,6 +308,19 @@ class SqliteStorage:
             db.close()
             raise DamagedVault(f"{self._path} is damaged, or no database", hint="name another file with --db") from None
         return db
+
+
+def _remove(db: sqlite3.Connection, vault: bytes, before_ms: int) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    if db.execute("DELETE FROM vaults WHERE id = ? AND deleted < ?", (vault, before_ms)).rowcount:
+        db.execute("DELETE FROM entries WHERE vault = ?", (vault,))
+        db.execute("DELETE FROM blobs WHERE vault = ?", (vault,))
+    db.execute("COMMIT")
+
+
+def _columns(one: Placed) -> tuple[bytes | int, ...]:
+    row = one.row
+    return (one.vault, row.device, one.seq, row.hash, one.arrival, one.total, row.kind, row.body)
 
 
 def _state(db: sqlite3.Connection, vault: bytes) -> State | None:
