@@ -11,9 +11,11 @@ import msgspec
 from backup import making, reading, targets
 from backup.book import Book, Made
 from backup.care import MISSING
-from vault.errors import KeyferryError, NoSuchBackup, NoTarget
+from vault.errors import KeyferryError, NoSuchBackup, NoTarget, SealedElsewhere
 from vault.moment import Instant
 from vault.store import Store
+
+SEALED = "sealed to others"  # of another vault, or from before this device was one of its vault
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -113,6 +115,8 @@ def _of(made: Made, path: Path, verified_at: Instant | None, target: str, troubl
 def _peeked(store: Store, path: Path, target: str) -> Listed:
     try:
         manifest = reading.peek(path, making.own_opener(store)).manifest
+    except SealedElsewhere:
+        return Listed("", str(path), "", 0, None, 0, "", target, SEALED)
     except KeyferryError as error:
         return Listed("", str(path), "", 0, None, 0, "", target, error.message)
     facts = (manifest.made_at, manifest.counts.items, None, path.stat().st_size, manifest.device, target)

@@ -78,8 +78,8 @@ def list_(session: Session, place: str | None) -> int:
         state = one.trouble or ("verified " + one.verified_at[:10] if one.verified_at else "not verified")
         rows.append((one.id, one.made_at, f"{one.items:,}", shown_size(one.size), state, one.path))
     session.table(("set", "made at", "items", "size", "state", "file"), rows)
-    bad = sum(bool(one.trouble) for one in found)
-    sets = len({one.id for one in found})
+    bad = sum(one.trouble not in ("", listing.SEALED) for one in found)
+    sets = len({one.id for one in found if one.id})
     session.done(f"{counted(sets, 'backup')}" + (f", {counted(bad, 'file')} of them in trouble" if bad else ""))
     session.out(found)
     return HEALTH if bad else 0

@@ -322,6 +322,7 @@ def test_a_strangers_file_is_named_and_never_touched(run: Terminal, tmp_path: Pa
     path.write_bytes(sets.sealed(b"x", KIT.recipient))
     done = good(run("backup", "verify"))
     assert done.last == "2 files good, 1 sealed to others"
+    assert "sealed to others" in good(run("backup", "list")).out
 
 
 def test_a_target_out_of_reach_is_exit_5(run: Terminal, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_file_the_book_does_not_know_is_opened(place: Place, tmp_path: Path) -
     (place.stick / name(2)).write_bytes(sets.sealed(b"x", KIT.recipient))
     found = {path: (id_, trouble) for id_, path, trouble in place.listed("stick")}
     assert found[str(place.stick / name(1))] == (place.sets[0].id, "")
-    assert found[str(place.stick / name(2))] == ("", "the backup is sealed to other keys")
+    assert found[str(place.stick / name(2))] == ("", listing.SEALED)
 
 
 def test_a_target_that_is_away_is_left_out_unless_it_is_asked_for(place: Place) -> None:
