@@ -76,6 +76,7 @@ def now_(
             "items_changed": done.items,
             "items": count,
             "waiting": done.waiting,
+            "strange_files": done.ignored,
             "findings": done.findings,
             "kept_against_delete": kept,
         }
@@ -96,7 +97,7 @@ def _tell(session: Session, done: Round, kept: list[str]) -> None:
 def status(session: Session) -> int:
     """Show the state of sync."""
     from vault import identity
-    from vault.sync import log, ways
+    from vault.sync import doctoring, log, ways
 
     with opened_by(session, read_only=True) as opened:
         store = opened.store
@@ -116,7 +117,8 @@ def status(session: Session) -> int:
             }
             for one in identity.members(store)
         ]
-        waiting, unsent = log.waiting(store.database), len(log.unsent(store.database, own))
+        waiting, unsent = log.waiting(store.database), log.unsent(store, own, way.title if way is not None else "")
+        strange = doctoring.strange_files(store, way)
     session.table(
         ("device", "name", "entries", ""),
         [(one["id"], one["name"], f"{one['entries']:,}", "this device" if one["this"] else "") for one in rows],
@@ -126,6 +128,8 @@ def status(session: Session) -> int:
         session.say(f"{unsent} entries were not sent yet")
     if waiting:
         session.say(f"{len(waiting)} entries wait, {parked} of them for a clock")
+    if strange:
+        session.say(f"{strange} files in the folder are none of Keyferry's, or not whole; they are left alone")
     last = setting.synced_at or "never"
     session.done(f"synced through the {way.title if way else 'nothing yet'}, last at {last}")
     session.out(
@@ -137,6 +141,7 @@ def status(session: Session) -> int:
             "waiting": len(waiting),
             "parked": parked,
             "unsent": unsent,
+            "strange_files": strange,
         }
     )
     return 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from vault import identity, membership
 from vault.errors import KeyferryError
 from vault.store import Store
 from vault.sync import clock, entry, log, ways
+from vault.sync.ways import Kept, Way
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -22,6 +25,15 @@ def findings(store: Store, now_ms: int) -> tuple[Cause, ...]:
     if not log.is_on(store):
         return (Cause("this vault is not synced", "keyferry device pair"),)
     return (*_of_this_device(store), *_of_the_way(store), *_of_entries(store, now_ms))
+
+
+def strange_files(store: Store, way: Way | None) -> int:
+    """Return how many files in the folder are none of ours, or not whole; 0 for a relay or a folder that is away."""
+    if way is None or not way.folder:
+        return 0
+    from vault.sync.folder import Folder
+
+    return Folder(Path(way.folder), store.vault_id, kept=Kept(store)).strange()
 
 
 def _of_this_device(store: Store) -> list[Cause]:
@@ -46,7 +58,7 @@ def _of_the_way(store: Store) -> list[Cause]:
     except KeyferryError as error:
         return [Cause(f"the {way.title} cannot be used: {error.message}", error.hint)]
     found = []
-    for device, (seq, _) in log.setting(store).acknowledged.items():
+    for device, (seq, _) in log.place(store, way.title).acknowledged.items():
         shown = heads.devices.get(device)
         if shown is None or shown.seq < seq:
             name = identity.device_names(store).get(device, device[:8])
@@ -60,9 +72,20 @@ def _of_entries(store: Store, now_ms: int) -> list[Cause]:
     names, found = identity.device_names(store), []
     heads = log.heads(store.database)
     own = identity.own_device(store).device_id
-    unsent = log.unsent(store.database, own)
+    way = ways.remembered(store)
+    unsent = log.unsent(store, own, way.title if way is not None else "")
     if unsent:
-        found.append(Cause(f"{len(unsent)} entries of this device were not sent yet", "keyferry sync"))
+        found.append(Cause(f"{unsent} entries of this device were not sent yet", "keyferry sync"))
+    if clock.is_ahead(log.setting(store).hlc, now_ms):
+        found.append(
+            Cause(
+                "this device has written while its clock was more than a day ahead; the others let its changes wait",
+                "export what it alone has, and join the vault anew: keyferry device join, in a new home",
+            )
+        )
+    wanted = int(store.database.value("SELECT count(*) FROM sync_blobs WHERE state = 'wanted'"))
+    if wanted:
+        found.append(Cause(f"{wanted} attachments have not arrived", "sync on the device that added them, then here"))
     seen: set[str] = set()
     for stored in log.waiting(store.database):
         if stored.device in seen:

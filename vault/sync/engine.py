@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from vault import canonical, identity, membership, moment
+from vault.device import Device
 from vault.errors import DamagedVault, ForgedEntry, KeyferryError, NotSynced
 from vault.kit import Kit
 from vault.membership import Membership
@@ -31,7 +32,7 @@ Message = tuple[bytes, bytes]
 ITEM, COLLECTION, EXTRAS, DEVICE, BLOB = "item", "collection", "extras", "device", "blob"
 _BATCH_BYTES = 900_000  # of plaintext; an entry is a little more
 _MOST_WAITING = 100_000
-_AHEAD_MS = 24 * 3600 * 1000
+_MOST_STRAYS = 4096
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -39,6 +40,9 @@ class Finding(msgspec.Struct, frozen=True):
 
     kind: str
     text: str
+
+
+_UNREADABLE = Finding("newer", "another device sent something that this version cannot read: update Keyferry")
 
 
 class Received(msgspec.Struct):
@@ -304,7 +308,7 @@ def _append(store: Store, found: Membership, batch: list[tuple[merge.Op, bytes |
         content=merge.encode_ops([op for op, _ in batch]),
     )
     header = entry.read_header(sealed)
-    log.put(db, Stored(own.device_id, header.seq, header.hash, APPLIED, sealed), sent=False)
+    log.put(db, Stored(own.device_id, header.seq, header.hash, APPLIED, sealed))
     seen = {device: head.seq for device, head in header.seen.items()}
     for op, row in batch:
         thing = merge.apply(_thing(store, op.kind, op.id), op, device=own.device_id, seq=header.seq, seen=seen)
@@ -348,16 +352,23 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
 def _take_member(store: Store, data: bytes, done: Received) -> None:
     """Take a membership entry: the next of the chain, one that waits for it, or one of a chain that stands above."""
     chain = identity.own_chain(store)
-    if data in chain:
+    db, hash_ = store.database, entry.hash_of(data)
+    if data in chain or log.has_stray(db, hash_):
         return
     try:
         membership.link_of(data)
     except ValueError:
         raise ForgedEntry("a membership entry is not built as they are") from None
-    log.keep_stray(store.database, entry.hash_of(data), data)
-    longer = grown(chain, log.strays(store.database))
+    strays = [*log.strays(db), data]
+    if len(strays) > _MOST_STRAYS:
+        raise ForgedEntry("too many membership entries wait for others")
+    log.keep_stray(db, hash_, data)
+    longer = grown(chain, strays)
     if longer != chain:
         identity.write_membership(store, longer)
+        for one in set(chain) - set(longer):
+            log.keep_stray(db, entry.hash_of(one), one)  # what goes on from there may yet stand above
+        log.drop_strays(db, [entry.hash_of(one) for one in longer])
         done.members += 1
         if not membership.is_prefix(chain, longer):
             done.findings.append(
@@ -375,7 +386,13 @@ def grown(chain: tuple[bytes, ...], strays: Sequence[bytes]) -> tuple[bytes, ...
         link = membership.link_of(one)
         if link is not None:
             by_link.setdefault(link, []).append(one)
-    starts = [(chain[: known[link] + 1], one) for link, ones in by_link.items() if link in known for one in ones]
+    starts = [
+        (chain[: known[link] + 1], one)
+        for link, ones in by_link.items()
+        if link in known
+        for one in ones
+        if entry.hash_of(one) not in known
+    ]
     while starts:
         begun, one = starts.pop()
         longer = (*begun, one)
@@ -405,9 +422,9 @@ def _take_entry(store: Store, data: bytes, done: Received) -> None:
             )
         return
     _check_origin(store, header)
-    if len(log.waiting(db)) >= _MOST_WAITING:
+    if log.count_waiting(db) >= _MOST_WAITING:
         raise ForgedEntry("too many entries wait for others")
-    log.put(db, Stored(header.device, header.seq, header.hash, WAITING, data), sent=True)
+    log.put(db, Stored(header.device, header.seq, header.hash, WAITING, data))
     done.entries += 1
 
 
@@ -426,32 +443,92 @@ def learn_keys(store: Store) -> None:
     known = log.epoch_keys(store)
     own = identity.own_device(store)
     for epoch in found.epochs:
-        wrapped = epoch.wraps.get(own.device_id)
-        if epoch.number in known or wrapped is None:
+        if epoch.number in known and epochs.commitment_of(known[epoch.number]) == epoch.commitment:
             continue
-        suite, data = wrapped
-        key = epochs.unwrap(data, own, vault=store.vault_id, epoch=epoch.number, suite=suite)
-        if epochs.commitment_of(key) != epoch.commitment:
-            raise ForgedEntry("the key of an epoch is not the one that was promised")
-        log.keep_epoch_key(store, epoch.number, key)
+        key = _brought(epoch, own, store.vault_id)
+        if key is not None:
+            log.keep_epoch_key(store, epoch.number, key)
+
+
+def _brought(epoch: membership.Epoch, own: Device, vault_id: str) -> bytes | None:
+    """Return the key that an epoch brings to this device, None if it brings none or another than it promised."""
+    wrapped = epoch.wraps.get(own.device_id)
+    if wrapped is None:
+        return None
+    try:
+        key = epochs.unwrap(wrapped[1], own, vault=vault_id, epoch=epoch.number, suite=wrapped[0])
+    except ForgedEntry:
+        return None
+    return key if epochs.commitment_of(key) == epoch.commitment else None
+
+
+class _Ground:
+    """The memberships that entries stand on: the vault's, or one that another has outranked since."""
+
+    def __init__(self, store: Store) -> None:
+        self._vault_id, self._own = store.vault_id, identity.own_device(store)
+        self._keys = log.epoch_keys(store)
+        self.chain = identity.own_chain(store)
+        self._numbers = {entry.hash_of(one): at for at, one in enumerate(self.chain)}
+        self._strays = {entry.hash_of(one): one for one in log.strays(store.database)}
+        self._lost: dict[bytes, Membership | None] = {}
+        self._opened: dict[bytes, bytes | None] = {}
+
+    def under(self, header: Header) -> tuple[Membership, int] | None:
+        """Return the membership in which an entry was written and the number of its newest entry; None if unknown."""
+        number = self._numbers.get(header.membership)
+        if number is not None:
+            return _read(self.chain), number
+        if header.membership not in self._lost:
+            self._lost[header.membership] = self._rebuilt(header.membership)
+        found = self._lost[header.membership]
+        return (found, found.height) if found is not None else None
+
+    def _rebuilt(self, head: bytes) -> Membership | None:
+        tail: list[bytes] = []
+        link: bytes | None = head
+        while link is not None and link not in self._numbers:
+            one = self._strays.get(link)
+            if one is None or len(tail) > membership.MOST_ENTRIES:
+                return None
+            tail.append(one)
+            link = membership.link_of(one)
+        if link is None:
+            return None
+        try:
+            return membership.read_chain((*self.chain[: self._numbers[link] + 1], *reversed(tail)))
+        except DamagedVault:
+            return None
+
+    def key(self, found: Membership, number: int) -> bytes | None:
+        """Return the key of an epoch of that membership, None if this device was not given it."""
+        if number >= len(found.epochs):
+            return None
+        epoch = found.epochs[number]
+        kept = self._keys.get(number)
+        if kept is not None and epochs.commitment_of(kept) == epoch.commitment:
+            return kept
+        if epoch.commitment not in self._opened:
+            self._opened[epoch.commitment] = _brought(epoch, self._own, self._vault_id)
+        return self._opened[epoch.commitment]
 
 
 def _advance(store: Store, now_ms: int, done: Received) -> None:
     """Apply what can be applied, until nothing more can."""
     db = store.database
-    chain = identity.own_chain(store)
-    found = _read(chain)
-    hashes = {entry.hash_of(one): at for at, one in enumerate(chain)}
+    if not log.count_waiting(db):
+        return
+    ground = _Ground(store)
     queue: dict[str, list[Stored]] = {}
     for stored in log.waiting(db):
         queue.setdefault(stored.device, []).append(stored)
-    heads, keys = log.heads(db), log.epoch_keys(store)
+    heads = log.heads(db)
     moved = True
     while moved:
         moved = False
         for device, waiting in queue.items():
             while waiting:
-                verdict = _try(store, waiting[0], found, hashes, heads, keys, now_ms, done)
+                verdict = _try(store, waiting[0], ground, heads, now_ms, done)
                 if verdict in (WAITING, PARKED):
                     break
                 stored = waiting.pop(0)
@@ -461,21 +538,12 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
                 moved = True
 
 
-def _try(
-    store: Store,
-    stored: Stored,
-    found: Membership,
-    hashes: Mapping[bytes, int],
-    heads: Mapping[str, Head],
-    keys: Mapping[int, bytes],
-    now_ms: int,
-    done: Received,
-) -> str:
+def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head], now_ms: int, done: Received) -> str:
     """Apply one entry if it can be; returns its state."""
     header = entry.read_header(stored.body)
+    found = _read(ground.chain)
     name = identity.device_names(store).get(header.device, header.device[:8])
-    cut = _cut_of(found, header.device)
-    if cut is not None and header.seq > cut[0]:
+    if _is_void(found, header.device, header.seq, header.hash):
         done.findings.append(Finding("revoked", f"{name} went on writing after it was revoked; that does not count"))
         return VOID
     head = heads.get(header.device)
@@ -483,11 +551,12 @@ def _try(
         if head is not None and header.seq == head.seq + 1:
             done.findings.append(Finding("fork", f"the log of {name} does not go on from its entry {head.seq}"))
         return WAITING
-    if header.membership not in hashes or header.epoch not in keys:
+    stands = ground.under(header)
+    key = ground.key(stands[0], header.epoch) if stands is not None else None
+    if stands is None or key is None:
         return WAITING
     for device, seen in header.seen.items():
-        other = _cut_of(found, device)
-        if other is not None and seen.seq > other[0]:
+        if _is_void(found, device, seen.seq, seen.hash):
             continue
         known = log.hash_at(store.database, device, seen.seq)
         if known is not None and known != seen.hash:
@@ -497,21 +566,27 @@ def _try(
             return WAITING
         if known is None or heads.get(device, Head(0, b"")).seq < seen.seq:
             return WAITING
-    if header.suite < _floor(found, hashes[header.membership]):
+    if header.suite < _floor(*stands):
         done.findings.append(Finding("suite", f"{name} sealed an entry in a weaker way than this vault allows"))
         return WAITING
-    if clock.millis(header.hlc) > now_ms + _AHEAD_MS:
+    if clock.is_ahead(header.hlc, now_ms):
         if stored.state != PARKED:
             log.set_state(store.database, header.device, header.seq, PARKED)
         done.findings.append(Finding("parked", f"the clock of {name} is more than a day ahead; its changes wait"))
         return PARKED
     try:
-        ops = merge.decode_ops(entry.open_entry(stored.body, header, keys[header.epoch]))
-    except (ForgedEntry, KeyferryError) as error:
+        ops = merge.decode_ops(entry.open_entry(stored.body, header, key))
+    except KeyferryError as error:
         done.findings.append(Finding("forged", error.message))
         return WAITING
     _apply(store, header, ops, done)
     return APPLIED
+
+
+def _is_void(found: Membership, device: str, seq: int, hash_: bytes) -> bool:
+    """Tell whether an entry does not count: its device was revoked, and it is behind or beside the last that counts."""
+    cut = _cut_of(found, device)
+    return cut is not None and (seq > cut[0] or (seq == cut[0] and hash_ != cut[1]))
 
 
 def _cut_of(found: Membership, device: str) -> tuple[int, bytes] | None:
@@ -560,7 +635,7 @@ def _void_revoked(store: Store, done: Received) -> None:
 
 def _rebuild(store: Store, done: Received) -> None:
     """Take all applied entries in again, in an order that respects what each has seen."""
-    db, keys = store.database, log.epoch_keys(store)
+    db, ground = store.database, _Ground(store)
     for kind, id_ in db.all("SELECT kind, id FROM sync_things"):
         done.changed[kind, id_] = None
     rows = {(kind, id_): row for kind, id_, row in db.all("SELECT kind, id, row FROM sync_things")}
@@ -578,7 +653,7 @@ def _rebuild(store: Store, done: Received) -> None:
                 ready = all(at.get(d, 0) >= min(h.seq, void.get(d, h.seq + 1) - 1) for d, h in header.seen.items())
                 if not ready:
                     break
-                ops = merge.decode_ops(entry.open_entry(waiting[0].body, header, keys[header.epoch]))
+                ops = merge.decode_ops(entry.open_entry(waiting[0].body, header, _key_of(ground, header)))
                 _apply(store, header, ops, None)
                 at[device] = waiting.pop(0).seq
                 moved = True
@@ -587,6 +662,14 @@ def _rebuild(store: Store, done: Received) -> None:
     for (kind, id_), row in rows.items():
         if db.one("SELECT 1 FROM sync_things WHERE kind = ? AND id = ?", (kind, id_)) is not None:
             db.do("UPDATE sync_things SET row = ? WHERE kind = ? AND id = ?", (row, kind, id_))
+
+
+def _key_of(ground: _Ground, header: Header) -> bytes:
+    stands = ground.under(header)
+    key = ground.key(stands[0], header.epoch) if stands is not None else None
+    if key is None:
+        raise DamagedVault("the log of this vault is damaged", hint="restore a backup: keyferry restore")
+    return key
 
 
 # -- between the log and the vault
@@ -599,14 +682,20 @@ def _write_vault(store: Store, done: Received) -> None:
         (kind, id_, thing if thing is not None else _thing(store, kind, id_))
         for (kind, id_), thing in done.changed.items()
     ]
-    shown = [(id_, thing, row) for kind, id_, thing in found if kind == ITEM and thing and (row := thing.row())]
-    store.put_many((_item(row) for _, _, row in shown), now)
+    there = [(id_, thing, row) for kind, id_, thing in found if kind == ITEM and thing and (row := thing.row())]
+    shown = [(id_, thing, item) for id_, thing, row in there if (item := _item(row, done)) is not None]
+    store.put_many((item for _, _, item in shown), now)
     for id_, thing, _ in shown:
         for loser in thing.lost_rows():
-            store.keep_past(id_, _item_row(loser), now)
+            past = _item(loser, done)
+            if past is not None:
+                store.keep_past(id_, canonical.encode(past), now)
     for kind, id_, one in found:
         if kind != ITEM:
-            _write_around(store, kind, id_, one.row() if one is not None else None)
+            try:
+                _write_around(store, kind, id_, one.row() if one is not None else None)
+            except (msgspec.MsgspecError, ValueError):
+                done.findings.append(_UNREADABLE)
         elif one is None or not one.is_there:
             if store.row(id_) is not None:
                 store.purge(id_)
@@ -632,15 +721,13 @@ def _write_around(store: Store, kind: str, id_: str, row: dict[str, Any] | None)
     _keep_row(store, kind, id_, kept)
 
 
-def _item(row: dict[str, Any]) -> Item:
+def _item(row: dict[str, Any], done: Received) -> Item | None:
+    """Return the item of a row; one that cannot be read stays in the log, and the vault keeps what it has."""
     try:
         return canonical.decode_item(canonical.encode(row))
     except (msgspec.MsgspecError, ValueError):
-        raise DamagedVault("another device sent an item that cannot be read", hint="update Keyferry") from None
-
-
-def _item_row(row: dict[str, Any]) -> bytes:
-    return canonical.encode(_item(row))
+        done.findings.append(_UNREADABLE)
+        return None
 
 
 def _write_collection(store: Store, id_: str, row: dict[str, Any] | None) -> bytes | None:

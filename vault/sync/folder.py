@@ -20,9 +20,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from vault.errors import KeyferryError, PairingFailed, RelayUnreachable, TargetExists
+from vault import membership
+from vault.errors import ForgedEntry, KeyferryError, PairingFailed, RelayUnreachable, TargetExists
 from vault.files import make_private_folder, write_private
 from vault.sync import entry
 from vault.sync.engine import ENTRY, MEMBER, Message
@@ -36,73 +37,118 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 _MOST_BLOB = 64 << 20
 _MOST_FILES = 2_000_000
 _MOST_MESSAGE = 32 << 20
+_PAGE_BYTES = 32 << 20
+_MOST_HEIGHT = 999_999
+_OURS = ".keyferry-"  # half written
+
+
+class Kept(Protocol):
+    """What the vault has already; ``vault.sync.ways.Kept`` is one."""
+
+    def upto(self, device: str) -> int: ...
+    def hash_at(self, device: str, seq: int) -> bytes | None: ...
+    def members(self) -> set[str]: ...
 
 
 class Folder:
     """A folder as a transport for one vault; ``ignored`` counts files that are none of ours."""
 
-    def __init__(self, path: Path, vault: str) -> None:
+    def __init__(self, path: Path, vault: str, *, kept: Kept | None = None) -> None:
         self.path = path.expanduser().absolute()
         self.name = f"folder {self.path}"
         self.ignored = 0
         self._root = self.path / f"keyferry-{vault}"
+        self._kept = kept
 
     def create(self, chain: Sequence[bytes]) -> None:
         """Make the vault's folder and put the chain into it."""
         self._check()
         for place in (self._root, self._root / "members", self._root / "log", self._root / "blobs"):
             make_private_folder(place)
-        self._put_members(0, chain)
+        self._put_members(chain)
 
     def exists(self) -> bool:
         """Tell whether the vault has a folder here."""
         self._check()
-        return (self._root / "members").is_dir()
+        return _is_folder(self._root) and _is_folder(self._root / "members")
 
     def heads(self) -> Heads:
-        """Return what lies here, by names and hashes; what the entries say is not checked."""
+        """Return what lies here, by names and hashes, as far as no number is left out."""
         members = sorted(self._members())
         devices = {}
         for device in self._devices():
-            newest = max(self._names(self._root / "log" / device, _ENTRY), default=None)
-            if newest is not None:
-                devices[device] = Head(int(newest[0]), bytes.fromhex(newest[1]))
+            numbers, last = self._numbers(device), 0
+            while last + 1 in numbers:
+                last += 1
+            if last:
+                devices[device] = Head(last, bytes.fromhex(self._known_of(device, last, numbers[last])))
         if not members:
             return Heads(0, b"", devices)
-        return Heads(int(members[-1][0]) + 1, bytes.fromhex(members[-1][1]), devices)
+        known = self._kept.members() if self._kept is not None else set()
+        height, newest = ([one for one in members if one[1] in known] or members)[-1]
+        return Heads(int(height) + 1, bytes.fromhex(newest), devices)
+
+    def _known_of(self, device: str, number: int, hashes: Sequence[str]) -> str:
+        """Return the hash that the vault has under this number; a stranger's file stands back."""
+        known = self._kept.hash_at(device, number) if self._kept is not None else None
+        return known.hex() if known is not None and known.hex() in hashes else hashes[-1]
+
+    def _numbers(self, device: str) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for number, hash_ in sorted(self._names(self._root / "log" / device, _ENTRY)):
+            found.setdefault(int(number), []).append(hash_)
+        return found
 
     def pull(self, cursor: str) -> Page:
-        """Return everything that was not returned before; the cursor tells what was.
+        """Return what the vault does not have yet; the cursor counts within one reading.
 
         Files of a folder that some program copies come in any order and sometimes half: a log is read as far as it has
-        no gap, a file that is not whole is looked at again the next time.
+        no gap, and what is not whole, or is nobody's, is looked at again the next time.
         """
-        seen: dict[str, Any] = json.loads(cursor) if cursor else {}
+        reached: dict[str, int] = json.loads(cursor) if cursor else {}
         messages: list[Message] = []
-        known = set(seen.get("members", []))
-        for height, hash_ in sorted(self._members()):
-            if hash_ not in known and self._take(messages, MEMBER, self._root / "members" / f"{height}-{hash_}", hash_):
-                known.add(hash_)
-        reached: dict[str, Any] = {**seen, "members": sorted(known)}
+        if not reached:
+            self.ignored = 0
+            known = self._kept.members() if self._kept is not None else set()
+            for height, hash_ in sorted(self._members()):
+                if hash_ not in known:
+                    self._take_member(messages, self._root / "members" / f"{height}-{hash_}", hash_)
+        size = 0
         for device in self._devices():
-            place = self._root / "log" / device
-            last = seen.get(device, 0)
-            for number, hash_ in sorted(self._names(place, _ENTRY)):
-                if int(number) > last + 1:
+            numbers = self._numbers(device)
+            last = reached.get(device, self._kept.upto(device) if self._kept is not None else 0)
+            while last + 1 in numbers:
+                before = len(messages)
+                for hash_ in numbers[last + 1]:
+                    self._take_entry(messages, device, last + 1, hash_)
+                if len(messages) == before:
                     break
-                if int(number) > seen.get(device, 0):
-                    if not self._take(messages, ENTRY, place / f"{number}-{hash_}", hash_):
-                        break
-                    last = int(number)
+                last += 1
+                reached[device] = last
+                size += sum(len(data) for _, data in messages[before:])
+                if size > _PAGE_BYTES:
+                    return Page(tuple(messages), json.dumps(reached), more=True)
             reached[device] = last
-        return Page(tuple(messages), json.dumps(reached), more=False)
+        return Page(tuple(messages), "", more=False)
+
+    def strange(self) -> int:
+        """Return how many files here are none of ours, as far as that can be told without the vault's keys."""
+        cursor, more = "", _is_folder(self._root)
+        while more:
+            page = self.pull(cursor)
+            cursor, more = page.cursor, page.more
+        known = {"members", "log", "blobs"}
+        rest = sum(name not in known for name in _listed(self._root))
+        rest += sum(not _DEVICE.fullmatch(name) for name in _listed(self._root / "log"))
+        rest += sum(not _is_ours(_BLOB, name) for name in _listed(self._root / "blobs"))
+        return self.ignored + rest
 
     def push(self, messages: Sequence[Message]) -> None:
         """Write each message as a file of its own, entries only after the membership they stand on."""
         self._check()
         members = [data for kind, data in messages if kind == MEMBER]
         if members:
-            self._put_members(None, members)
+            self._put_members(members)
         for kind, data in messages:
             if kind == ENTRY:
                 header = entry.read_header(data)
@@ -110,14 +156,15 @@ class Folder:
                 make_private_folder(place)
                 self._write(place / f"{header.seq:012d}-{header.hash.hex()}", data)
 
-    def _put_members(self, start: int | None, entries: Sequence[bytes]) -> None:
-        known = {hash_ for _, hash_ in self._members()}
-        height = start if start is not None else max((int(one) for one, _ in self._members()), default=-1) + 1
+    def _put_members(self, entries: Sequence[bytes]) -> None:
+        heights = {hash_: int(height) for height, hash_ in self._members()}
         for data in entries:
             hash_ = hashlib.sha256(data).hexdigest()
-            if hash_ not in known:
-                self._write(self._root / "members" / f"{height:06d}-{hash_}", data)
-            height += start is not None or hash_ not in known
+            link = membership.link_of(data)
+            height = heights.get(link.hex(), len(heights) - 1) + 1 if link is not None else 0
+            if hash_ not in heights:
+                heights[hash_] = min(height, _MOST_HEIGHT)
+            self._write(self._root / "members" / f"{heights[hash_]:06d}-{hash_}", data)
 
     def put_blob(self, name: str, data: bytes) -> None:
         """Write sealed bytes under their hash."""
@@ -130,14 +177,17 @@ class Folder:
         return read_regular(self._root / "blobs" / name, _MOST_BLOB)
 
     def wait(self, cursor: str, seconds: float) -> bool:
-        """Look each second until something new lies here."""
-        until = time.monotonic() + seconds
+        """Look each second until another file lies here."""
+        until, before = time.monotonic() + seconds, self._all_names()
         while time.monotonic() < until:
-            with contextlib.suppress(KeyferryError):
-                if self.pull(cursor).messages:
-                    return True
             time.sleep(1.0)
+            if self._all_names() - before:
+                return True
         return False
+
+    def _all_names(self) -> set[str]:
+        log = {f"{one}/{name}" for one in self._devices() for name in _listed(self._root / "log" / one)}
+        return log | set(_listed(self._root / "members"))
 
     def _check(self) -> None:
         if not self.path.is_dir() or self.path.is_symlink():
@@ -147,38 +197,53 @@ class Folder:
         return self._names(self._root / "members", _MEMBER)
 
     def _devices(self) -> list[str]:
-        try:
-            return sorted(name for name in os.listdir(self._root / "log") if _DEVICE.fullmatch(name))
-        except OSError:
-            return []
+        return sorted(name for name in _listed(self._root / "log") if _DEVICE.fullmatch(name))
 
     def _names(self, place: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-        try:
-            names = os.listdir(place)[:_MOST_FILES]
-        except OSError:
-            return
-        for name in names:
+        for name in _listed(place):
             found = pattern.fullmatch(name)
-            if found is None:
-                self.ignored += not name.startswith(".keyferry-")
-                continue
-            yield found[1], found[2]
+            if found is not None:
+                yield found[1], found[2]
+            else:
+                self.ignored += not name.startswith(_OURS)
 
-    def _take(self, messages: list[Message], kind: bytes, path: Path, hash_: str) -> bool:
-        data = read_regular(path, entry.MOST_BYTES)
-        if data is None or hashlib.sha256(data).hexdigest() != hash_:
-            self.ignored += 1  # half copied, or somebody's joke
-            return False
-        messages.append((kind, data))
-        return True
+    def _take_member(self, messages: list[Message], path: Path, hash_: str) -> None:
+        data = self._whole(path, membership.MOST_ENTRY_BYTES, hash_)
+        try:
+            membership.link_of(data or b"")
+        except ValueError:
+            self.ignored += 1
+        else:
+            messages.append((MEMBER, data or b""))
+
+    def _take_entry(self, messages: list[Message], device: str, number: int, hash_: str) -> None:
+        data = self._whole(self._root / "log" / device / f"{number:012d}-{hash_}", entry.MOST_BYTES, hash_)
+        try:
+            header = entry.read_header(data or b"")
+        except ForgedEntry:
+            header = None
+        if header is None or (header.device, header.seq) != (device, number):
+            self.ignored += 1
+        else:
+            messages.append((ENTRY, data or b""))
+
+    def _whole(self, path: Path, most: int, hash_: str) -> bytes | None:
+        """Return the file if it is what its name says, not half copied and nobody's joke."""
+        data = read_regular(path, most)
+        return data if data is not None and hashlib.sha256(data).hexdigest() == hash_ else None
 
     def _write(self, path: Path, data: bytes) -> None:
+        """Write a file that is named by its content; one that was damaged is put right."""
+        if not _is_folder(path.parent):
+            raise RelayUnreachable(f"{path.parent} is no folder", hint="look into it, and take away what is in the way")
         try:
-            write_private(path, data, replace=False)
-        except TargetExists:
-            return
+            with contextlib.suppress(TargetExists):
+                write_private(path, data, replace=False)
+                return
+            if read_regular(path, len(data)) != data:
+                write_private(path, data, replace=True)
         except KeyferryError as error:
-            raise RelayUnreachable(f"{self.name} cannot be written: {error.message}", hint=error.hint) from None
+            raise RelayUnreachable(f"the {self.name} cannot be written: {error.message}", hint=error.hint) from None
 
 
 class FolderChannel:
@@ -224,6 +289,26 @@ class FolderChannel:
             for one in self._place.iterdir():
                 one.unlink()
             self._place.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether this is a folder and no link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _listed(place: Path) -> list[str]:
+    """Return the names in a folder; none in one that is not there, or is a link."""
+    try:
+        return os.listdir(place)[:_MOST_FILES] if _is_folder(place) else []
+    except OSError:
+        return []
+
+
+def _is_ours(pattern: re.Pattern[str], name: str) -> bool:
+    return pattern.fullmatch(name) is not None or name.startswith(_OURS)
 
 
 def read_regular(path: Path, most: int) -> bytes | None:

@@ -56,18 +56,9 @@ def begin(store: Store, way: Way, joined: Joined) -> None:
     """Let the fresh vault have a log, and remember how far each device's goes: a relay behind that is refused."""
     log.begin(store)
     engine.learn_keys(store)
-    setting = log.setting(store)
-    log.write_setting(
-        store,
-        msgspec.structs.replace(
-            setting,
-            relay=way.relay,
-            pin=way.pin,
-            folder=way.folder,
-            acknowledged=joined.heads,
-            chain_sent=len(joined.chain),
-        ),
-    )
+    fresh = msgspec.structs.replace(log.setting(store), relay=way.relay, pin=way.pin, folder=way.folder)
+    log.write_setting(store, fresh)
+    log.write_place(store, way.title, log.Place(acknowledged=joined.heads))
 
 
 def rejoin_by_kit(

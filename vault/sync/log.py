@@ -7,7 +7,7 @@ clock is more than a day ahead, *applied*, or *void*: of a revoked device, after
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -25,7 +25,6 @@ _TABLES = (
         seq INTEGER NOT NULL,
         hash BLOB NOT NULL,
         state TEXT NOT NULL,
-        sent INTEGER NOT NULL,
         body BLOB NOT NULL,
         PRIMARY KEY (device, seq)
     )""",
@@ -44,19 +43,26 @@ _TABLES = (
         state TEXT NOT NULL
     )""",
     "CREATE TABLE IF NOT EXISTS sync_strays (hash BLOB PRIMARY KEY, body BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS sync_given (place TEXT NOT NULL, blob TEXT NOT NULL, PRIMARY KEY (place, blob))",
 )
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of one relay or folder."""
+
+    cursor: str = ""
+    acknowledged: dict[str, tuple[int, str]] = {}  # newest head each device had there, by device
+    members: str = ""  # hash of the newest membership entry that was there
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How this vault is synced: through which relay or folder, and how far each was read."""
+    """How this vault is synced: through which relay or folder by default, and what is known of each."""
 
     relay: str = ""
     pin: str = ""
     folder: str = ""
-    cursors: dict[str, str] = {}
+    places: dict[str, Place] = {}
     hlc: int = 0
-    acknowledged: dict[str, tuple[int, str]] = {}  # newest head each device had at the relay, by device
-    chain_sent: int = 0  # membership entries the relay has
     synced_at: str = ""
     restored: bool = False  # from a backup: what others have is taken in before anything goes out
 
@@ -97,6 +103,17 @@ def write_setting(store: Store, found: Setting) -> None:
     store.set_meta(_META, msgspec.json.encode(found).decode())
 
 
+def place(store: Store, name: str) -> Place:
+    """Return what is known of a relay or folder."""
+    return setting(store).places.get(name, Place())
+
+
+def write_place(store: Store, name: str, found: Place) -> None:
+    """Keep what is known of a relay or folder."""
+    kept = setting(store)
+    write_setting(store, msgspec.structs.replace(kept, places={**kept.places, name: found}))
+
+
 def epoch_keys(store: Store) -> dict[int, bytes]:
     """Return the keys of the epochs this device can read, by number."""
     kept: dict[str, str] = json.loads(store.meta(_KEYS) or "{}")
@@ -109,11 +126,11 @@ def keep_epoch_key(store: Store, number: int, key: bytes) -> None:
     store.set_meta(_KEYS, json.dumps({str(one): crypto.to_text(found) for one, found in sorted(keys.items())}))
 
 
-def put(db: Database, stored: Stored, *, sent: bool) -> None:
+def put(db: Database, stored: Stored) -> None:
     """Keep an entry; one that is there already stays as it is."""
     db.do(
-        "INSERT OR IGNORE INTO sync_entries (device, seq, hash, state, sent, body) VALUES (?, ?, ?, ?, ?, ?)",
-        (stored.device, stored.seq, stored.hash, stored.state, int(sent), stored.body),
+        "INSERT OR IGNORE INTO sync_entries (device, seq, hash, state, body) VALUES (?, ?, ?, ?, ?)",
+        (stored.device, stored.seq, stored.hash, stored.state, stored.body),
     )
 
 
@@ -140,9 +157,18 @@ def heads(db: Database) -> dict[str, Head]:
     return {device: Head(seq, hash_) for device, seq, hash_ in db.all(sql)}
 
 
-def known(db: Database) -> dict[str, int]:
-    """Return the number of the newest entry of each device that is here, applied or not."""
-    return dict(db.all("SELECT device, max(seq) FROM sync_entries GROUP BY device"))
+def upto(db: Database, device: str) -> int:
+    """Return how far a device's log is here without a gap, applied or not."""
+    count, newest = db.all("SELECT count(*), coalesce(max(seq), 0) FROM sync_entries WHERE device = ?", (device,))[0]
+    if count == newest:
+        return int(newest)
+    numbers = {seq for (seq,) in db.all("SELECT seq FROM sync_entries WHERE device = ?", (device,))}
+    return next(seq for seq in range(count + 1) if seq + 1 not in numbers)
+
+
+def count_waiting(db: Database) -> int:
+    """Return how many entries are not applied yet."""
+    return int(db.value("SELECT count(*) FROM sync_entries WHERE state IN ('waiting', 'parked')"))
 
 
 def waiting(db: Database) -> list[Stored]:
@@ -160,23 +186,35 @@ def applied(db: Database) -> Iterator[Stored]:
             yield found
 
 
-def unsent(db: Database, device: str) -> list[Stored]:
-    """Return this device's entries that nobody has acknowledged yet, in order."""
-    sql = """SELECT device, seq, hash, state, body FROM sync_entries
-        WHERE device = ? AND sent = 0 AND state = 'applied' ORDER BY seq"""
-    return [Stored(*row) for row in db.all(sql, (device,))]
+def after(db: Database, device: str, seq: int) -> Iterator[Stored]:
+    """Yield the applied entries of a device behind a number, in order."""
+    sql = "SELECT seq FROM sync_entries WHERE device = ? AND seq > ? AND state = 'applied' ORDER BY seq"
+    for (number,) in db.all(sql, (device, seq)):
+        found = get(db, device, number)
+        if found is not None:
+            yield found
 
 
-def mark_sent(db: Database, stored: Sequence[Stored]) -> None:
-    """Note that these entries were acknowledged."""
-    db.do_many(
-        "UPDATE sync_entries SET sent = 1 WHERE device = ? AND seq = ?", [(one.device, one.seq) for one in stored]
-    )
+def unsent(store: Store, device: str, name: str) -> int:
+    """Return how many entries of this device the relay or folder has not acknowledged."""
+    head = heads(store.database).get(device)
+    given = place(store, name).acknowledged.get(device, (0, ""))[0]
+    return max(0, (head.seq if head is not None else 0) - given)
 
 
-def mark_unsent(db: Database) -> None:
-    """Note that the relay has lost everything: all entries are to be sent again."""
-    db.do("UPDATE sync_entries SET sent = 0")
+def is_given(db: Database, name: str, blob: str) -> bool:
+    """Tell whether a relay or folder was given this blob."""
+    return db.one("SELECT 1 FROM sync_given WHERE place = ? AND blob = ?", (name, blob)) is not None
+
+
+def note_given(db: Database, name: str, blob: str) -> None:
+    """Note that a relay or folder has this blob."""
+    db.do("INSERT OR IGNORE INTO sync_given (place, blob) VALUES (?, ?)", (name, blob))
+
+
+def forget_given(db: Database, name: str) -> None:
+    """Note that a relay or folder has lost everything."""
+    db.do("DELETE FROM sync_given WHERE place = ?", (name,))
 
 
 def strays(db: Database) -> list[bytes]:
@@ -189,6 +227,11 @@ def keep_stray(db: Database, hash_: bytes, body: bytes) -> None:
     db.do("INSERT OR IGNORE INTO sync_strays (hash, body) VALUES (?, ?)", (hash_, body))
 
 
-def drop_strays(db: Database) -> None:
-    """Forget them."""
-    db.do("DELETE FROM sync_strays")
+def drop_strays(db: Database, hashes: Iterable[bytes]) -> None:
+    """Forget those that have found their place."""
+    db.do_many("DELETE FROM sync_strays WHERE hash = ?", [(one,) for one in hashes])
+
+
+def has_stray(db: Database, hash_: bytes) -> bool:
+    """Tell whether a membership entry is kept outside the chain."""
+    return db.one("SELECT 1 FROM sync_strays WHERE hash = ?", (hash_,)) is not None

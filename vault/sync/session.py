@@ -7,26 +7,29 @@ stops the round before anything is believed. Nothing a relay shows or hides dele
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from vault import crypto, identity, moment
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.kit import Kit
+from vault.membership import read_chain as _read
 from vault.store import Store
-from vault.sync import engine, log
+from vault.sync import engine, entry, log
 from vault.sync.engine import ENTRY, MEMBER, Finding, Message, Received
 from vault.sync.entry import Head
+from vault.sync.log import Stored
 from vault.sync.travel import Heads, Transport
 
 _MOST_BATCH = 900_000
 _MOST_PARTS = 500
 _BLOB = "keyferry sync blob 1"
+MOST_ATTACHMENT = (64 << 20) - 16
 
 
 class Round(msgspec.Struct):
-    """What one round did."""
+    """What one round did; ``ignored`` counts files in a folder that are none of ours."""
 
     sent: int = 0
     entries: int = 0
@@ -34,6 +37,7 @@ class Round(msgspec.Struct):
     findings: list[Finding] = []
     kept_against_delete: list[str] = []
     waiting: int = 0
+    ignored: int = 0
 
 
 def sync(
@@ -41,7 +45,7 @@ def sync(
 ) -> Round:
     """Bring this vault and the others together through a relay or a folder.
 
-    With ``upload_again`` a relay that has lost everything gets it again; with ``kit`` a device that fell out of the
+    With ``upload_again`` a place that has lost something gets it again; with ``kit`` a device that fell out of the
     membership, as it came from an old backup, is enrolled anew. Raises ``NotSynced``, ``RelayUnreachable``,
     ``RelayMisbehaves``; what was done until then stays done.
     """
@@ -50,19 +54,24 @@ def sync(
         raise NotSynced("this vault is not synced", hint="keyferry device pair")
     if not transport.exists():
         _begin_there(store, transport, upload_again)
-    _compare(store, transport.heads())
+    heads = transport.heads()
+    if upload_again:
+        _forget_place(store, transport, heads)
+        heads = Heads(0, b"", {})
+    _compare(store, transport, heads)
     if engine.is_member(store):
-        _send_blobs(store, transport)
+        _send_blobs(store, transport, done)
         engine.record(store, now_ms())
-    _pull(store, transport, now_ms, done)
+    pulled = _pull(store, transport, now_ms, done)
     if kit is not None:
         engine.enrol_anew(store, kit, moment.now())
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     engine.check_member(store)
     _settle_restored(store, now_ms)
-    _push(store, transport, done)
+    _push(store, transport, heads, pulled, done)
     _acknowledge(store, transport)
-    done.waiting = len(log.waiting(store.database))
+    done.waiting = log.count_waiting(store.database)
+    done.ignored = getattr(transport, "ignored", 0)
     return done
 
 
@@ -76,53 +85,67 @@ def _settle_restored(store: Store, now_ms: Callable[[], int]) -> None:
 
 
 def _begin_there(store: Store, transport: Transport, upload_again: bool) -> None:
-    setting = log.setting(store)
-    if setting.acknowledged and not upload_again:
+    if log.place(store, transport.name).acknowledged and not upload_again:
         raise RelayMisbehaves(
             f"the {transport.name} no longer has this vault; nothing was changed here",
             hint="keyferry sync --upload-again gives it everything again",
         )
-    with store.transaction():
-        log.mark_unsent(store.database)
-        log.write_setting(store, msgspec.structs.replace(setting, acknowledged={}, chain_sent=0, cursors={}))
-    chain = identity.own_chain(store)
-    transport.create(chain)
-    with store.transaction():
-        log.write_setting(store, msgspec.structs.replace(log.setting(store), chain_sent=len(chain)))
+    _forget_place(store, transport, Heads(0, b"", {}))
+    transport.create(identity.own_chain(store))
 
 
-def _compare(store: Store, heads: Heads) -> None:
+def _forget_place(store: Store, transport: Transport, heads: Heads) -> None:
+    """Take what a place has now for all that it ever had; another history than before is not forgiven."""
+    _compare(store, transport, heads, may_have_less=True)
+    with store.transaction():
+        log.forget_given(store.database, transport.name)
+        log.write_place(store, transport.name, log.Place())
+
+
+def _compare(store: Store, transport: Transport, heads: Heads, *, may_have_less: bool = False) -> None:
     """Check that nothing is missing that was there before (T2, T3), and that it is the same (T4)."""
-    names = identity.device_names(store)
-    for device, (seq, hash_) in log.setting(store).acknowledged.items():
+    names, place = identity.device_names(store), log.place(store, transport.name)
+    for device, (seq, hash_) in place.acknowledged.items():
         shown = heads.devices.get(device)
         name = names.get(device, device[:8])
-        if shown is None or shown.seq < seq:
+        if (shown is None or shown.seq < seq) and not may_have_less:
             raise RelayMisbehaves(
-                f"it shows less than before: {seq} entries of {name} were there, now "
+                f"the {transport.name} shows less than before: {seq} entries of {name} were there, now "
                 f"{shown.seq if shown else 0}; nothing was changed here",
-                hint="it may have been put back to an older state; ask its owner, or sync through a folder",
+                hint="it may have been put back to an older state; keyferry sync --upload-again gives it what it lacks",
             )
-        if shown.seq == seq and shown.hash != bytes.fromhex(hash_):
+        if shown is not None and shown.seq == seq and shown.hash != bytes.fromhex(hash_):
             raise RelayMisbehaves(
-                f"it shows another history of {name} than before; nothing was changed here",
-                hint="do not trust this relay; sync through a folder or another relay",
+                f"the {transport.name} shows another history of {name} than before; nothing was changed here",
+                hint="do not trust it; sync through a folder or another relay",
             )
+    at = _positions(store)
+    if not may_have_less and at.get(heads.membership, len(at)) < at.get(bytes.fromhex(place.members), 0):
+        raise RelayMisbehaves(
+            f"the {transport.name} shows fewer changes of this vault's devices than before; nothing was changed here",
+            hint="it may have been put back to an older state; keyferry sync --upload-again gives it what it lacks",
+        )
 
 
-def _pull(store: Store, transport: Transport, now_ms: Callable[[], int], done: Round) -> None:
+def _positions(store: Store) -> dict[bytes, int]:
+    """Return the places of membership entries in the chain by their hashes."""
+    return {hashlib.sha256(one).digest(): at for at, one in enumerate(identity.own_chain(store))}
+
+
+def _pull(store: Store, transport: Transport, now_ms: Callable[[], int], done: Round) -> set[bytes]:
+    """Take in what is new there; returns the hashes of all messages that came."""
+    came: set[bytes] = set()
     while True:
-        cursor = log.setting(store).cursors.get(transport.name, "")
+        cursor = log.place(store, transport.name).cursor
         page = transport.pull(cursor)
-        received = engine.receive(store, page.messages, now_ms())
-        _add(done, received)
+        came.update(hashlib.sha256(data).digest() for _, data in page.messages)
+        _add(done, engine.receive(store, page.messages, now_ms()))
         _fetch_blobs(store, transport, done)
         with store.transaction():
-            setting = log.setting(store)
-            cursors = {**setting.cursors, transport.name: page.cursor}
-            log.write_setting(store, msgspec.structs.replace(setting, cursors=cursors))
+            place = log.place(store, transport.name)
+            log.write_place(store, transport.name, msgspec.structs.replace(place, cursor=page.cursor))
         if not page.more:
-            return
+            return came
         if page.cursor == cursor:
             raise RelayMisbehaves("it says that there is more and does not give it", hint="try again later")
 
@@ -135,46 +158,65 @@ def _add(done: Round, received: Received) -> None:
     done.kept_against_delete += received.kept_against_delete
 
 
-def _push(store: Store, transport: Transport, done: Round) -> None:
-    """Send what nobody has acknowledged; what another process appends meanwhile goes with the next round."""
+def _push(store: Store, transport: Transport, heads: Heads, pulled: set[bytes], done: Round) -> None:
+    """Give the place what it does not have, of all devices: perhaps others can reach it only this way."""
     own = identity.own_device(store).device_id
-    setting = log.setting(store)
-    members = [(MEMBER, one) for one in identity.own_chain(store)[setting.chain_sent :]]
-    unsent = log.unsent(store.database, own)
-    for batch in _batches([*members, *((ENTRY, one.body) for one in unsent)]):
+    members = [(MEMBER, one) for one in _members_lacking(store, transport, heads, pulled)]
+    for batch in _batches([*members, *((ENTRY, one.body) for one in _lacking(store, transport, heads, pulled))]):
         transport.push(batch)
-        done.sent += sum(kind == ENTRY for kind, _ in batch)
+        done.sent += sum(kind == ENTRY and entry.read_header(data).device == own for kind, data in batch)
     with store.transaction():
-        log.mark_sent(store.database, unsent)
-        fresh = log.setting(store)
-        sent = setting.chain_sent + len(members)
-        log.write_setting(store, msgspec.structs.replace(fresh, chain_sent=sent, synced_at=moment.now()))
+        log.write_setting(store, msgspec.structs.replace(log.setting(store), synced_at=moment.now()))
 
 
-def _batches(messages: Iterable[Message]) -> list[list[Message]]:
-    found: list[list[Message]] = []
+def _members_lacking(store: Store, transport: Transport, heads: Heads, pulled: set[bytes]) -> list[bytes]:
+    chain, at = identity.own_chain(store), _positions(store)
+    known = (heads.membership, bytes.fromhex(log.place(store, transport.name).members))
+    there = max((at[one] for one in known if one in at), default=-1)
+    return [one for one in chain[there + 1 :] if hashlib.sha256(one).digest() not in pulled]
+
+
+def _lacking(store: Store, transport: Transport, heads: Heads, pulled: set[bytes]) -> Iterator[Stored]:
+    found = _read(identity.own_chain(store))
+    acknowledged = log.place(store, transport.name).acknowledged
+    counted = {one.device_id for one in (*found.members, *found.revoked)}
+    for device in sorted(log.heads(store.database).keys() & counted):
+        shown = heads.devices.get(device)
+        is_known = shown is not None and _is_known(store, device, shown)
+        start = shown.seq if shown is not None and is_known else acknowledged.get(device, (0, ""))[0]
+        for stored in log.after(store.database, device, start):
+            if stored.hash not in pulled:
+                yield stored
+
+
+def _batches(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    batch: list[Message] = []
     size = 0
     for message in messages:
         length = len(message[1]) + 32
-        if not found or size + length > _MOST_BATCH or len(found[-1]) >= _MOST_PARTS:
-            found.append([])
-            size = 0
-        found[-1].append(message)
+        if batch and (size + length > _MOST_BATCH or len(batch) >= _MOST_PARTS):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
         size += length
-    return found
+    if batch:
+        yield batch
 
 
 def _acknowledge(store: Store, transport: Transport) -> None:
     """Remember what is there now: never less than before may be shown from here on."""
-    here = log.heads(store.database)
-    shown = transport.heads().devices
-    seen = {device: head for device, head in shown.items() if _is_known(store, device, head)}
+    here, heads = log.heads(store.database), transport.heads()
+    seen = {device: head for device, head in heads.devices.items() if _is_known(store, device, head)}
+    acknowledged = {**{device: head for device, head in here.items() if device in heads.devices}, **seen}
+    is_ours = heads.membership in _positions(store)
     with store.transaction():
-        setting = log.setting(store)
-        acknowledged = {
-            device: (head.seq, head.hash.hex()) for device, head in {**here, **seen}.items() if device in shown
-        }
-        log.write_setting(store, msgspec.structs.replace(setting, acknowledged=acknowledged))
+        place = log.place(store, transport.name)
+        fresh = log.Place(
+            cursor=place.cursor,
+            acknowledged={device: (head.seq, head.hash.hex()) for device, head in acknowledged.items()},
+            members=heads.membership.hex() if is_ours else place.members,
+        )
+        log.write_place(store, transport.name, fresh)
 
 
 def _is_known(store: Store, device: str, head: Head) -> bool:
@@ -204,26 +246,35 @@ def open_blob(key: bytes, document: str, sealed: bytes) -> bytes:
         raise ForgedEntry("an attachment was altered on its way", hint="sync again, or through another way") from None
 
 
-def _send_blobs(store: Store, transport: Transport) -> None:
-    """Give the attachments that were not sent yet, before the entries that name them."""
+def _send_blobs(store: Store, transport: Transport, done: Round) -> None:
+    """Give the attachments that this place was not given yet, before the entries that name them."""
     db, keys = store.database, log.epoch_keys(store)
     if not keys:
         return
-    epoch = max(keys)
-    known = {name for (name,) in db.all("SELECT document FROM sync_blobs WHERE state = 'there'")}
+    known = {
+        document: (blob, epoch)
+        for document, blob, epoch in db.all("SELECT document, blob, epoch FROM sync_blobs WHERE state = 'there'")
+    }
     for document in store.documents():
-        if document in known:
+        blob, epoch = known.get(document, ("", max(keys)))
+        if (blob and log.is_given(db, transport.name, blob)) or epoch not in keys:
             continue
         data = store.document(document)
         if data is None:
             continue
+        if len(data) > MOST_ATTACHMENT:
+            done.findings.append(Finding("large", "an attachment is larger than 64 MB and stays on this device"))
+            continue
         name, sealed = blob_of(keys[epoch], document, data)
         transport.put_blob(name, sealed)
         with store.transaction():
-            db.do(
-                "INSERT OR REPLACE INTO sync_blobs (document, blob, size, epoch, state) VALUES (?, ?, ?, ?, 'there')",
-                (document, name, len(data), epoch),
-            )
+            log.note_given(db, transport.name, name)
+            if document not in known:
+                db.do(
+                    "INSERT OR REPLACE INTO sync_blobs (document, blob, size, epoch, state)"
+                    " VALUES (?, ?, ?, ?, 'there')",
+                    (document, name, len(data), epoch),
+                )
 
 
 def _fetch_blobs(store: Store, transport: Transport, done: Round) -> None:
@@ -246,3 +297,4 @@ def _fetch_blobs(store: Store, transport: Transport, done: Round) -> None:
         with store.transaction():
             if store.put_document(data) == document:
                 db.do("UPDATE sync_blobs SET state = 'there' WHERE document = ?", (document,))
+                log.note_given(db, transport.name, name)

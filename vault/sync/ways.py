@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from vault import identity
 from vault.errors import NotSynced, UsageError
 from vault.kit import Kit
 from vault.store import Store
@@ -64,13 +66,34 @@ def remember(store: Store, way: Way) -> None:
         log.write_setting(store, fresh)
 
 
+class Kept:
+    """What a vault has of all logs already, so that a folder is asked for the rest only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def upto(self, device: str) -> int:
+        """Return how far a device's log is here without a gap."""
+        return log.upto(self._store.database, device) if log.is_on(self._store) else 0
+
+    def hash_at(self, device: str, seq: int) -> bytes | None:
+        """Return the hash of one entry, or None."""
+        return log.hash_at(self._store.database, device, seq) if log.is_on(self._store) else None
+
+    def members(self) -> set[str]:
+        """Return the hashes of all membership entries that are here."""
+        chain = {hashlib.sha256(one).hexdigest() for one in identity.own_chain(self._store)}
+        if not log.is_on(self._store):
+            return chain
+        return chain | {hashlib.sha256(one).hexdigest() for one in log.strays(self._store.database)}
+
+
 def transport(store: Store, way: Way) -> Transport:
     """Return the open way for this vault's messages."""
     if way.folder:
         from vault.sync.folder import Folder
 
-        return Folder(Path(way.folder), store.vault_id)
-    from vault import identity
+        return Folder(Path(way.folder), store.vault_id, kept=Kept(store))
     from vault.sync.client import Client
 
     return Client(way.relay, way.pin, store.vault_id, device=identity.own_device(store))
