@@ -10,7 +10,7 @@ An entry is packed (``vault.crypto``): header, ciphertext, signature. The header
 Numbers are big-endian. Each entry has a key of its own: HKDF-SHA256 of the epoch key, bound to vault, device, sequence
 number and salt; so the nonce of AES-256-GCM is zero. The commitment is another output of the same: a ciphertext that
 opens under two keys is refused before it is opened. The header up to the salt is authenticated. The plaintext is its
-length (4), itself and zeros: up to a multiple of 256 bytes below 4 KB, in steps of a twentieth above.
+length (4), itself and zeros: 384 bytes at least, a multiple of 256 up to 4 KB, in steps of a twentieth above.
 An entry's hash is the SHA-256 of its bytes. What is signed is packed: ``keyferry/entry-signature/1``, header.
 """
 
@@ -37,7 +37,7 @@ MOST_SEEN = 1024
 _NO_HASH = bytes(32)
 _PARTS = 14
 _AUTHENTICATED = 12  # parts up to the salt
-_SMALL, _STEP = 4096, 256
+_LEAST, _SMALL, _STEP = 384, 4096, 256  # a changed field takes the least: 1 KB in all, with five devices
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -212,7 +212,7 @@ def _keys(epoch_key: bytes, vault: str, device: str, seq: int, salt: bytes) -> t
 
 def _padded(content: bytes) -> bytes:
     whole = len(content).to_bytes(4, "big") + content
-    size = -(-len(whole) // _STEP) * _STEP
+    size = _LEAST if len(whole) <= _LEAST else -(-len(whole) // _STEP) * _STEP
     if size > _SMALL:
         size = _SMALL
         while size < len(whole):

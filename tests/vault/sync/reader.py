@@ -1,0 +1,210 @@
+"""Reads a vault's log with nothing of Keyferry: Python's standard library and cryptography (docs/sync-protocol.md).
+
+python reader.py FOLDER DEVICE-FILE ROOT-KEY        a folder ``keyferry-...``; the root key in hexadecimal
+
+It prints one JSON line for each entry, in an order in which they can be applied. It refuses a log that does not hold.
+"""
+
+import hashlib
+import hmac
+import json
+import sys
+from base64 import b64decode
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+
+def must(holds, words):
+    if not holds:
+        raise ValueError(words)
+
+
+def packed(*parts):
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def unpacked(data):
+    parts = []
+    while data:
+        end = 4 + int.from_bytes(data[:4], "big")
+        must(4 <= end <= len(data), "a part is cut off")
+        parts.append(data[4:end])
+        data = data[end:]
+    return parts
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+def number(data, size):
+    must(len(data) == size, "a number of another size")
+    return int.from_bytes(data, "big")
+
+
+def hkdf(key, info, length):  # RFC 5869, without a salt
+    secret, out, block = hmac.digest(bytes(32), key, "sha256"), b"", b""
+    for count in range(1, -(-length // 32) + 1):
+        block = hmac.digest(secret, block + info + bytes([count]), "sha256")
+        out += block
+    return out[:length]
+
+
+def read_members(chain, root):
+    """Return vault id, devices {id: [signing key, until, last]} and epochs [(commitment, {device: wrap})]."""
+    now, head, devices, epochs, roots = b"", b"", {}, [], set()
+    for place, entry in enumerate(chain):
+        body, signers, signatures = unpacked(entry)
+        signers = unpacked(signers)
+        for signer, signature in zip(signers, unpacked(signatures), strict=True):
+            Ed25519PublicKey.from_public_bytes(signer).verify(signature, body)
+        namespace, kind, _, *rest = unpacked(body)
+        must(namespace == b"keyferry/membership/1" and (place == 0) == (kind == b"genesis"), "not a membership entry")
+        alive = {key for key, until, _ in devices.values() if until is None}
+        if kind == b"genesis":
+            now, _, bundle = rest
+            must(signers == [now, unpacked(bundle)[1]], "a first entry signed by others")
+            devices, rest = {sha(bundle)[:16]: [unpacked(bundle)[1], None, None]}, []
+        else:
+            must(rest[:2] == [sha(chain[0])[:16], head], "it does not follow")
+            rest = rest[2:]
+        known = {key for key, _, _ in devices.values()} | roots
+        if kind == b"root":
+            must(rest[0] == now and signers[0] == rest[1] not in known and signers[1] in alive, "no new root")
+            must(signers[2:] in ([], [now]), "signed by a stranger")
+            now = rest[1]
+        elif kind == b"enrol":
+            key = unpacked(rest[1])[1]
+            must(len(signers) == 2 and signers[0] in alive | {now} and signers[1] == key not in known, "no new device")
+            devices[sha(rest[1])[:16]] = [key, None, None]
+        elif kind == b"revoke":
+            must(len(signers) == 1 and signers[0] in alive | {now} and len(alive) > 1, "signed by a stranger")
+            must(devices[rest[0]][1] is None, "no device")
+            devices[rest[0]][1:] = [place, (number(rest[1], 8), rest[2]) if len(rest) == 3 else (0, bytes(32))]
+        elif kind == b"epoch":
+            must(len(signers) == 1 and signers[0] in alive | {now} and len(rest[1]) == 32, "signed by a stranger")
+            wraps = {one: (suite[0], data) for one, suite, data in map(unpacked, unpacked(rest[2]))}
+            at = number(rest[0], 4)
+            if at == len(epochs):
+                epochs.append((rest[1], {}))
+            must(at < len(epochs) and epochs[at][0] == rest[1] and not epochs[at][1].keys() & wraps.keys(), "no epoch")
+            epochs[at][1].update(wraps)
+        else:
+            must(kind == b"genesis", "an unknown kind")
+        roots.add(now)
+        head = sha(entry)
+    must(now == root, "another kit's")
+    return sha(chain[0])[:16], devices, epochs
+
+
+def read_epoch_key(wrap, own, keys, vault, epoch):
+    """Return the key of an epoch out of its wrap for a device."""
+    suite, data = wrap
+    context = packed(b"keyferry/wrap/1", vault, epoch.to_bytes(4, "big"), own)
+    oaep = OAEP(MGF1(SHA256()), SHA256(), context)
+    rsa = load_der_private_key(keys["rsa"], None)
+    if suite == 1:
+        return rsa.decrypt(data, oaep)
+    must(suite == 2, "an unknown suite")
+    first, carried, sealed = unpacked(data)
+    private = MLKEM768X25519PrivateKey(
+        MLKEM768PrivateKey.from_seed_bytes(keys["mlkem768"]), X25519PrivateKey.from_private_bytes(keys["x25519"])
+    )
+    second = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM).decrypt(carried, private, info=context)
+    return AESGCM(hkdf(rsa.decrypt(first, oaep) + second, context, 32)).decrypt(bytes(12), sealed, context)
+
+
+def read_entry(data, vault, devices, members, keys):
+    """Return the header's parts by name, and the plaintext, of one entry."""
+    must(len(data) <= 1_100_000, "too long")
+    header, sealed, signature = unpacked(data)
+    names = "namespace suite vault epoch device seq before membership seen hlc kind salt commitment ciphertext"
+    parts = unpacked(header)
+    found = dict(zip(names.split(), parts, strict=True))
+    must(found["namespace"] == b"keyferry/entry/1", "not an entry")
+    must(found["suite"] in (b"\1", b"\2") and found["kind"] in (b"op", b"beat", b"snap"), "an unknown entry")
+    must(found["vault"] == vault and found["device"] in devices, "of another vault or device")
+    key, _, last = devices[found["device"]]
+    Ed25519PublicKey.from_public_bytes(key).verify(signature, packed(b"keyferry/entry-signature/1", header))
+    must(sha(sealed) == found["ciphertext"] and found["membership"] in members, "it does not belong here")
+    found["void"] = last is not None and number(found["seq"], 8) > last[0]
+    cut = [found["seen"][at : at + 56] for at in range(0, len(found["seen"]), 56)]
+    found["seen"] = {one[:16]: (number(one[16:24], 8), one[24:]) for one in cut}
+    must(b"".join(sorted(cut)) == b"".join(cut) and len(found["seen"]) == len(cut), "seen is out of order")
+    must(found["device"] not in found["seen"], "it sees itself")
+    info = packed(*(found[name] for name in ("namespace", "vault", "device", "seq", "salt")))
+    both = hkdf(keys[number(found["epoch"], 4)], info, 64)
+    must(hmac.compare_digest(both[32:], found["commitment"]), "sealed under another key")
+    padded = AESGCM(both[:32]).decrypt(bytes(12), sealed, packed(*parts[:12]))
+    size, most = number(padded[:4], 4), 4096
+    while most < size + 4:
+        most += most // 20
+    least = -(-(size + 4) // 256) * 256 if size > 380 else 384
+    must(len(padded) == (least if least <= 4096 else most) and not padded[4 + size :].strip(b"\0"), "not padded")
+    return found, padded[4 : 4 + size]
+
+
+def read(folder, keys, root):
+    """Return [(header, plaintext)] in an order in which they can be applied; raises ``ValueError`` or the library's."""
+    chain = [one.read_bytes() for one in sorted((folder / "members").iterdir())]
+    vault, devices, epochs = read_members(chain, root)
+    own = sha(keys["bundle"])[:16]
+    epoch_keys = {
+        at: read_epoch_key(wraps[own], own, keys, vault, at) for at, (_, wraps) in enumerate(epochs) if own in wraps
+    }
+    for at, key in epoch_keys.items():
+        must(sha(b"keyferry/epoch/1" + key) == epochs[at][0], "not the key that was promised")
+    members, logs = {sha(one) for one in chain}, {}
+    for device in sorted((folder / "log").iterdir()):
+        before = bytes(32)
+        for place, path in enumerate(sorted(device.iterdir()), 1):
+            data = path.read_bytes()
+            found, content = read_entry(data, vault, devices, members, epoch_keys)
+            must(path.name == f"{place:012d}-{sha(data).hex()}" and found["device"].hex() == device.name, "misnamed")
+            must(number(found["seq"], 8) == place and found["before"] == before, "the chain of a device is broken")
+            before = sha(data)
+            if not found["void"]:
+                logs.setdefault(found["device"], []).append((found, content, before))
+    done, at = [], dict.fromkeys(logs, 0)
+    while any(logs[one][at[one] :] for one in logs):
+        ready = [one for one in logs if logs[one][at[one] :] and seen_all(logs[one][at[one]][0]["seen"], logs, at)]
+        must(ready, "somebody has seen what is not here")
+        done.append(logs[ready[0]][at[ready[0]]][:2])
+        at[ready[0]] += 1
+    return done
+
+
+def seen_all(seen, logs, at):
+    for device, (count, head) in seen.items():
+        log = logs.get(device, [])
+        must(count > len(log) or log[count - 1][2] == head, "somebody was shown another history")
+        if at.get(device, 0) < min(count, len(log)):
+            return False
+    return True
+
+
+def lines(found):
+    """Yield what the program prints."""
+    for header, content in found:
+        told = {name: number(header[name], len(header[name])) for name in ("epoch", "seq", "hlc")}
+        told |= {"device": header["device"].hex(), "kind": header["kind"].decode()}
+        yield json.dumps({**told, **json.loads(content or b"{}")}, sort_keys=True, ensure_ascii=False)
+
+
+def device_keys(text):
+    """Return the keys of a device's file: JSON with base64."""
+    return {name: b64decode(part) for name, part in json.loads(text).items()}
+
+
+if __name__ == "__main__":
+    place, device, root_key = sys.argv[1:]
+    for line in lines(read(Path(place), device_keys(Path(device).read_text()), bytes.fromhex(root_key))):
+        print(line)
