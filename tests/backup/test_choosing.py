@@ -248,6 +248,20 @@ def test_a_wrong_clock_raises_no_alarm_about_a_set_that_is_here(store: Store, tm
     assert chosen.candidates[0].manifest.set == made.id
 
 
+def test_another_devices_wrong_clock_raises_no_alarm_about_a_set_that_is_here(store: Store, tmp_path: Path) -> None:
+    chain = worlds.enrolled(ONE, "phone", "laptop")
+    worlds.known(store, chain, "laptop")
+    folder = tmp_path / "home" / "backups"
+    phones = written_set(
+        folder, chain, "phone", to=[worlds.a_device("laptop").bundle.age], made_at="2031-01-01T00:00:00Z"
+    )
+    store.put(login("item-4"), now=NOW)
+    made = making.create(store, tmp_path / "home", clock=lambda: "2026-11-04T10:00:00Z").made
+    assert made is not None
+    assert phones.name in [one.name for one in books.load(store, tmp_path).sets]
+    assert choose(store, tmp_path).candidates[0].manifest.set == made.id
+
+
 def test_sets_of_another_vault_in_a_target_are_not_taken(store: Store, tmp_path: Path) -> None:
     """Even if this device can open and prove them."""
     foreign = written_set(

@@ -524,6 +524,16 @@ def test_of_two_versions_the_later_one_is_the_present_one(tmp_path: Path) -> Non
         }
 
 
+@pytest.mark.parametrize(("mode", "title"), [(MERGE, "here"), (REPLACE, "set")])
+def test_a_folder_that_was_renamed_has_its_old_name_after_a_replace_only(tmp_path: Path, mode: str, title: str) -> None:
+    states = tuple(Vault(collections=(Collection(id="folder", title=name),)) for name in ("set", "here"))
+    with both((states[0], states[1])) as (store, path):
+        run = into(store, path, mode).run
+        assert [one.title for one in store.collections()] == [title]
+        store.undo(run, NOW)
+        assert [one.title for one in store.collections()] == ["here"]
+
+
 def test_the_past_of_an_item_that_a_restore_removes_comes_back_with_it(tmp_path: Path) -> None:
     with both((Vault(), Vault(items=(login("a-item", "first"),)))) as (store, path):
         store.put(login("a-item", "second"), now=NOW)

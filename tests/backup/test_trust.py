@@ -250,6 +250,15 @@ def test_a_set_that_another_lists_and_that_is_not_there_is_missing(tmp_path: Pat
     assert f"a backup that others list is missing here: {lost}" in trust.doubts(found.sets[0], found, NOW)
 
 
+def test_a_set_that_another_device_has_pruned_is_not_missing(tmp_path: Path) -> None:
+    targets.mark(tmp_path, "0123456789abcdef")
+    gone = written_set(tmp_path / "away", ONE, "laptop")
+    written_set(tmp_path, TWO, "laptop", counter=2, targets=(listing("0123456789abcdef", gone),))
+    assert trust.missing(survey(tmp_path).sets) == {worlds.set_id(gone)}
+    written_set(tmp_path, TWO, "phone", targets=(listing("0123456789abcdef", pruned=[gone]),))
+    assert trust.missing(survey(tmp_path).sets) == frozenset()
+
+
 def test_a_set_that_another_folder_has_lost_is_not_missed_here(tmp_path: Path) -> None:
     targets.mark(tmp_path, "0123456789abcdef")
     gone = written_set(tmp_path / "away", ONE, "laptop")
