@@ -37,10 +37,18 @@ def best_suite(bundle: Bundle) -> int:
 
 
 def wrap(key: bytes, bundle: Bundle, *, vault: str, epoch: int, suite: int) -> bytes:
-    """Return the epoch key wrapped for the device."""
+    """Return the epoch key wrapped for the device; raises ``ForgedEntry`` for one whose keys are none."""
+    try:
+        return _wrapped(key, bundle, _context(vault, epoch, bundle.device_id), suite)
+    except ValueError:
+        raise ForgedEntry(
+            f"the device {bundle.device_id[:8]} has no usable keys", hint="keyferry device revoke leaves it out"
+        ) from None
+
+
+def _wrapped(key: bytes, bundle: Bundle, context: bytes, suite: int) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    context = _context(vault, epoch, bundle.device_id)
     if suite == CLASSIC:
         return _oaep(bundle, key, context)
     first, second = secrets.token_bytes(32), secrets.token_bytes(32)
@@ -66,8 +74,8 @@ def unwrap_by_kit(data: bytes, identity: str) -> bytes:
     import pyrage
 
     try:
-        return bytes(pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)]))
-    except pyrage.DecryptError:
+        return _whole(bytes(pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)])))
+    except (pyrage.DecryptError, ValueError):
         raise ForgedEntry("the key of an epoch is not sealed to this kit", hint="use the newest kit") from None
 
 
@@ -79,12 +87,20 @@ def unwrap(data: bytes, device: Device, *, vault: str, epoch: int, suite: int) -
     context = _context(vault, epoch, device.device_id)
     try:
         if suite == CLASSIC:
-            return _un_oaep(device, data, context)
+            return _whole(_un_oaep(device, data, context))
+        if suite != HYBRID:
+            raise ValueError("another suite")
         first, carried, sealed = crypto.unpacked(data)
         shares = _un_oaep(device, first, context), _hpke().decrypt(carried, _hybrid_private(device), info=context)
-        return AESGCM(_joined(*shares, context)).decrypt(bytes(12), sealed, context)
+        return _whole(AESGCM(_joined(*shares, context)).decrypt(bytes(12), sealed, context))
     except (ValueError, InvalidTag):
         raise ForgedEntry("the key of an epoch is not wrapped for this device", hint="keyferry sync doctor") from None
+
+
+def _whole(key: bytes) -> bytes:
+    if len(key) != crypto.KEY_BYTES:
+        raise ValueError("a key of another length")
+    return key
 
 
 def _context(vault: str, epoch: int, device: str) -> bytes:
@@ -111,7 +127,7 @@ def _oaep(bundle: Bundle, data: bytes, label: bytes) -> bytes:
 
     public = load_der_public_key(bundle.rsa)
     if not isinstance(public, RSAPublicKey) or public.key_size < _OAEP_BYTES * 8:
-        raise ForgedEntry("a device has no usable RSA key", hint="keyferry sync doctor")
+        raise ValueError("not an RSA key of 2048 bits")
     return bytes(public.encrypt(data, _padding(label)))
 
 
