@@ -160,8 +160,7 @@ def _made(
     store: Store, book: Book, gathered: Gathered, now: Instant, to: Path | None
 ) -> tuple[Made | None, list[_Place], KeyferryError]:
     """Write the set to the first place that takes it and copy it to the others; also what the first refusal was."""
-    manifest = _manifest(store, book, gathered, now)
-    writer = _Writer(store, gathered, manifest)
+    writer = _Writer(store, gathered, _manifest(store, book, gathered, now))
     refused: KeyferryError = NoTarget("there is no backup target", hint="keyferry backup target add DIR")
     if to is not None:
         return writer.write(to, None), [_Place(Placed("", str(to)), None, None)], refused
@@ -172,7 +171,7 @@ def _made(
         try:
             folder = targets.locate(target)
             targets.sweep(folder, book.tag)
-            path = folder / targets.set_name(manifest.made_at, manifest.set)
+            path = folder / writer.name
             check_room(folder, gathered_size(gathered))
             beside = folder / targets.partial_name(book.tag)
             if made is None or made_at is None:
@@ -187,6 +186,8 @@ def _made(
         except KeyferryError as error:
             if all(place.copy is not None for place in places):
                 refused = error
+            if made is None:  # a disk that fails may keep the file: no two files of one set may differ
+                writer = _Writer(store, gathered, _manifest(store, book, gathered, now))
             trouble = Placed(target.id, target.path, error.message)
             places.append(_Place(trouble, msgspec.structs.replace(target, trouble=error.message), None))
     return made, places, refused
@@ -337,6 +338,11 @@ class _Writer:
         self._data = payload.encoded(manifest)
         self._statement = keys.sign_statement(store, payload.PURPOSE, self._data)
         self._opener = own_opener(store)
+
+    @property
+    def name(self) -> str:
+        """The set's file name at a target."""
+        return targets.set_name(self._manifest.made_at, self._manifest.set)
 
     def write(self, path: Path, beside: Path | None) -> Made:
         """Write the file, read it back and return what it is.
