@@ -531,9 +531,11 @@ def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:
     """Tell whether one chain knows more than another, or stands above it where the two part.
 
     A chain outranks every beginning of itself. Of two that part, one that revokes a device after the parting stands
-    above one that does not: nobody undoes a revocation by going on from before it. Else, and of two that both revoke,
-    the one stands above whose first own entry the root signed, then the one whose signer was enrolled earlier; that is
-    how two devices that revoke each other at once are told apart. Both chains must hold (``read_chain``).
+    above one that does not: nobody undoes a revocation by going on from before it. Of two that both revoke, the one
+    stands above whose first revocation was signed by the most senior (``_seniority``), of two that both do not, the one
+    whose first own entry was; that is how two devices that revoke each other at once are told apart. What is left is
+    decided by the hash of the first own entry. It is an order: whoever compares any number of chains, in whatever
+    sequence, finds the same one above all. Both chains must hold (``read_chain``).
     """
     shared = 0
     while shared < min(len(one), len(other)) and one[shared] == other[shared]:
@@ -547,13 +549,35 @@ def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:
 
 def _standing(chain: Sequence[bytes], number: int) -> tuple[bool, int, bytes]:
     """Return what orders chains that part at an entry; the lowest stands above. The last part only breaks a tie."""
-    state = _read(chain[:number])
-    keeps_all = all(_kind(entry) != b"revoke" for entry in chain[number:])
-    first = next((entry for entry in chain[number:] if _kind(entry) == b"revoke"), chain[number])
-    _, signers = _opened(first)
-    enrolled = [state.root, *state.members]
-    place = min(enrolled.index(signer) if signer in enrolled else len(enrolled) for signer in signers)
-    return keeps_all, place, hashlib.sha256(chain[number]).digest()
+    revoking = (place for place in range(number, len(chain)) if _kind(chain[place]) == b"revoke")
+    place = next(revoking, None)
+    first = number if place is None else place
+    ranks = _seniority(chain[:first])
+    senior = min(ranks.get(signer, len(chain)) for signer in _signers(chain[first]))
+    return place is None, senior, hashlib.sha256(chain[number]).digest()
+
+
+def _seniority(chain: Sequence[bytes]) -> dict[bytes, int]:
+    """Return how senior each signing key is, the first root with 0: devices in the order of their enrolment.
+
+    A new root is what the most senior of those is who signed it: so a thief's own root does not raise him, and a kit
+    that the old one signed stands where that stood. Nothing depends on where another chain parts from this one.
+    """
+    ranks: dict[bytes, int] = {}
+    for place, entry in enumerate(chain):
+        signers = _signers(entry)
+        match _kind(entry):
+            case b"genesis":
+                ranks = {signers[0]: 0, signers[1]: 1}
+            case b"enrol":
+                ranks[signers[1]] = place + 1
+            case b"root":
+                ranks[signers[0]] = min(ranks[one] for one in signers[1:])
+    return ranks
+
+
+def _signers(entry: bytes) -> tuple[bytes, ...]:
+    return crypto.unpacked(crypto.unpacked(entry)[1])
 
 
 def _kind(entry: bytes) -> bytes:
