@@ -273,15 +273,20 @@ def test_a_disk_that_fails_in_the_middle_leaves_nothing(
         assert {one.name for one in folder.iterdir()} <= {targets.MARKER}
 
 
-def test_a_disk_that_gives_back_something_else_is_found_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written is read from the disk before the file gets its name."""
+@pytest.mark.parametrize("what", ["altered", "older"])
+def test_a_disk_that_gives_back_something_else_is_found_out(
+    place: Place, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is read from the disk before the file gets its name; another good set will not do either."""
     proven = making.private_file
     harmed = []
+    old = Path(place.create().places[0].path).read_bytes()
+    place.edit()
 
     def lying(path: Path, **given: Any) -> Any:
         def prove(written_: Path) -> None:
             if path.parent == place.local:
-                flip(written_, -3000)
+                flip(written_) if what == "altered" else written_.write_bytes(old)
                 harmed.append(written_)
             given["proven"](written_)
 
@@ -291,7 +296,7 @@ def test_a_disk_that_gives_back_something_else_is_found_out(place: Place, monkey
     done = place.create()
     assert len(harmed) == 1
     assert "does not give back what was written" in done.troubles[0].trouble
-    assert (written(place.local), len(written(place.stick))) == ([], 1)
+    assert [len(written(folder)) for folder in (place.local, place.stick)] == [1, 2]
 
 
 def test_a_copy_that_comes_out_otherwise_is_found_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

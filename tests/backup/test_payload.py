@@ -253,6 +253,22 @@ def test_the_padding_is_zeros(good: bytes) -> None:
     assert isinstance(refusal(put_together([*pieces[:-1], stored("padding", hidden)], pad=False)), DamagedBackup)
 
 
+def test_the_padding_is_zeros_even_where_its_crc_is_that_of_zeros(good: bytes) -> None:
+    pieces = taken_apart(good)
+    zeros = pieces[-1].packed
+    hidden = (0x1_DB71_0641).to_bytes(5, "little") + zeros[5:]  # the polynomial of the CRC itself
+    assert zlib.crc32(hidden) == zlib.crc32(zeros)
+    assert isinstance(refusal(put_together([*pieces[:-1], stored("padding", hidden)], pad=False)), DamagedBackup)
+
+
+def test_a_part_is_not_there_twice_even_if_its_device_says_so(store: Store) -> None:
+    def told(manifest: Manifest) -> Manifest:
+        return msgspec.structs.replace(manifest, members=(*manifest.members, manifest.members[-1]))
+
+    pieces = taken_apart(sets.plain(store, told=told))
+    assert isinstance(refusal(put_together([*pieces[:-1], pieces[-2], pieces[-1]])), DamagedBackup)
+
+
 def test_the_directory_says_what_the_headers_say(good: bytes) -> None:
     directory = good.index(b"PK\x01\x02")
     for wrong in (

@@ -167,6 +167,15 @@ def test_what_is_behind_a_deflated_end_is_refused() -> None:
         body(longer, blocks + bytes(10))
 
 
+def test_what_is_behind_a_deflated_end_is_not_kept() -> None:
+    packed = squeezed(b"content")
+    reader = zipped.read_body(Member("a", 7, zlib.crc32(b"content"), 1 << 32, True), len)
+    wanted = next(reader)
+    reader.send(packed + bytes(wanted - len(packed)))
+    with pytest.raises(DamagedBackup):
+        reader.send(bytes(wanted))
+
+
 def test_a_bomb_gives_no_more_than_it_says() -> None:
     packed = squeezed(bytes(50_000_000))
     taken_: list[int] = []
