@@ -192,10 +192,20 @@ def record(store: Store, now_ms: int) -> int:
             found = membership.read_chain(_new_epoch(store, identity.own_chain(store), moment.now()))
         seal_to_kit(store, moment.now())
         found = _members(store)
+        key = log.epoch_keys(store).get(len(found.epochs) - 1, b"")
+        if epochs.commitment_of(key) != found.epochs[-1].commitment:
+            raise NotSynced(
+                "the vault's newest key was not brought to this device", hint="keyferry sync doctor; sync again later"
+            )
         for batch in _batches(_changes(store, now_ms)):
             _append(store, found, batch, now_ms)
             made += 1
     return made
+
+
+def members_of(store: Store) -> Membership:
+    """Return what this vault's membership chain amounts to."""
+    return _members(store)
 
 
 def is_member(store: Store) -> bool:
@@ -330,23 +340,36 @@ def _weakest(epoch: membership.Epoch) -> int:
 
 
 def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
-    """Check, keep and apply what arrived, in one transaction."""
+    """Check, keep and apply what arrived, in one transaction.
+
+    Who belongs to the vault comes first: what was changed here meanwhile is then recorded under the list that counts,
+    and before anything of others is applied, so that it is not taken for what they overwrite. On a device that does
+    not belong to the vault entries are only kept.
+    """
     done = Received(changed={}, findings=[], kept_against_delete=[])
+    arrived = list(messages)
     with store.transaction(), canonical.many():
-        if is_member(store):
-            record(store, now_ms)  # what was changed meanwhile must not be taken for what others overwrite
-        for kind, data in messages:
-            try:
-                if kind == MEMBER:
-                    _take_member(store, data, done)
-                elif kind == ENTRY:
-                    _take_entry(store, data, done)
-            except ForgedEntry as error:
-                done.findings.append(Finding("forged", error.message))
+        _take_each(store, (one for one in arrived if one[0] == MEMBER), done)
         learn_keys(store)
-        _advance(store, now_ms, done)
-        _write_vault(store, done)
+        if is_member(store):
+            record(store, now_ms)
+            _void_revoked(store, done)
+        _take_each(store, (one for one in arrived if one[0] == ENTRY), done)
+        if is_member(store):
+            _advance(store, now_ms, done)
+            _write_vault(store, done)
     return done
+
+
+def _take_each(store: Store, messages: Iterable[Message], done: Received) -> None:
+    for kind, data in messages:
+        try:
+            if kind == MEMBER:
+                _take_member(store, data, done)
+            else:
+                _take_entry(store, data, done)
+        except ForgedEntry as error:
+            done.findings.append(Finding("forged", error.message))
 
 
 def _take_member(store: Store, data: bytes, done: Received) -> None:
@@ -374,7 +397,6 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
             done.findings.append(
                 Finding("fork", "two devices changed who belongs to the vault at once; the senior one's word counts")
             )
-        _void_revoked(store, done)
 
 
 def grown(chain: tuple[bytes, ...], strays: Sequence[bytes]) -> tuple[bytes, ...]:

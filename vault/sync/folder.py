@@ -53,6 +53,8 @@ class Kept(Protocol):
 class Folder:
     """A folder as a transport for one vault; ``ignored`` counts files that are none of ours."""
 
+    keeps_all = True  # membership entries of every list there ever was
+
     def __init__(self, path: Path, vault: str, *, kept: Kept | None = None) -> None:
         self.path = path.expanduser().absolute()
         self.name = f"folder {self.path}"

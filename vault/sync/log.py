@@ -171,6 +171,11 @@ def count_waiting(db: Database) -> int:
     return int(db.value("SELECT count(*) FROM sync_entries WHERE state IN ('waiting', 'parked')"))
 
 
+def counts(db: Database) -> dict[str, int]:
+    """Return how many entries of each device are here, applied or not."""
+    return dict(db.all("SELECT device, count(*) FROM sync_entries GROUP BY device"))
+
+
 def waiting(db: Database) -> list[Stored]:
     """Return the entries that are not applied yet, each device's in order."""
     sql = """SELECT device, seq, hash, state, body FROM sync_entries

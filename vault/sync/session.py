@@ -7,7 +7,7 @@ stops the round before anything is believed. Nothing a relay shows or hides dele
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -61,8 +61,15 @@ def sync(
     _compare(store, transport, heads)
     if engine.is_member(store):
         _send_blobs(store, transport, done)
-        engine.record(store, now_ms())
     pulled = _pull(store, transport, now_ms, done)
+    if _withheld(store, heads):  # what was altered or left out the last time is not given twice unless it is asked for
+        _read_from_the_start(store, transport)
+        pulled |= _pull(store, transport, now_ms, done)
+        for name in _withheld(store, heads):
+            done.findings.append(
+                Finding("withheld", f"the {transport.name} has entries of {name} and does not give them whole")
+            )
+            _read_from_the_start(store, transport)
     if kit is not None:
         engine.enrol_anew(store, kit, moment.now())
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
@@ -73,6 +80,24 @@ def sync(
     done.waiting = log.count_waiting(store.database)
     done.ignored = getattr(transport, "ignored", 0)
     return done
+
+
+def _withheld(store: Store, heads: Heads) -> list[str]:
+    """Return the names of devices of which a place says that it has entries that did not come."""
+    found, names = engine.members_of(store), identity.device_names(store)
+    here = log.counts(store.database)
+    members = {one.device_id for one in found.members}
+    return [
+        names.get(device, device[:8])
+        for device, head in heads.devices.items()
+        if device in members and here.get(device, 0) < head.seq
+    ]
+
+
+def _read_from_the_start(store: Store, transport: Transport) -> None:
+    with store.transaction():
+        place = log.place(store, transport.name)
+        log.write_place(store, transport.name, msgspec.structs.replace(place, cursor=""))
 
 
 def _settle_restored(store: Store, now_ms: Callable[[], int]) -> None:
@@ -173,7 +198,8 @@ def _members_lacking(store: Store, transport: Transport, heads: Heads, pulled: s
     chain, at = identity.own_chain(store), _positions(store)
     known = (heads.membership, bytes.fromhex(log.place(store, transport.name).members))
     there = max((at[one] for one in known if one in at), default=-1)
-    return [one for one in chain[there + 1 :] if hashlib.sha256(one).digest() not in pulled]
+    lost = log.strays(store.database) if getattr(transport, "keeps_all", False) else []  # entries may stand on them
+    return [one for one in (*chain[there + 1 :], *lost) if hashlib.sha256(one).digest() not in pulled]
 
 
 def _lacking(store: Store, transport: Transport, heads: Heads, pulled: set[bytes]) -> Iterator[Stored]:
@@ -206,6 +232,7 @@ def _batches(messages: Iterable[Message]) -> Iterator[list[Message]]:
 def _acknowledge(store: Store, transport: Transport) -> None:
     """Remember what is there now: never less than before may be shown from here on."""
     here, heads = log.heads(store.database), transport.heads()
+    _check_taken(store, here, heads)
     seen = {device: head for device, head in heads.devices.items() if _is_known(store, device, head)}
     acknowledged = {**{device: head for device, head in here.items() if device in heads.devices}, **seen}
     is_ours = heads.membership in _positions(store)
@@ -217,6 +244,17 @@ def _acknowledge(store: Store, transport: Transport) -> None:
             members=heads.membership.hex() if is_ours else place.members,
         )
         log.write_place(store, transport.name, fresh)
+
+
+def _check_taken(store: Store, here: Mapping[str, Head], heads: Heads) -> None:
+    """Check that what this device gave is shown; raises ``RelayMisbehaves``."""
+    own = identity.own_device(store).device_id
+    shown = heads.devices.get(own)
+    if own in here and (shown is None or shown.seq < here[own].seq):
+        raise RelayMisbehaves(
+            "it has taken what this device sent and does not show it; nothing is lost here",
+            hint="sync again; if it stays so, through a folder or another relay",
+        )
 
 
 def _is_known(store: Store, device: str, head: Head) -> bool:
