@@ -32,7 +32,7 @@ from vault.errors import (
 )
 from vault.keyholders import KeyFileHolder
 from vault.kit import open_recovery
-from vault.model import File, Item, Vault
+from vault.model import Collection, File, Item, Vault
 from vault.store import Store
 
 FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
