@@ -24,7 +24,7 @@ def findings(store: Store, now_ms: int) -> tuple[Cause, ...]:
     """Return what keeps this vault from being in step with the others; asks the relay or folder."""
     if not log.is_on(store):
         return (Cause("this vault is not synced", "keyferry device pair"),)
-    return (*_of_this_device(store), *_of_the_way(store), *_of_entries(store, now_ms))
+    return (*_of_this_device(store, now_ms), *_of_the_way(store), *_of_entries(store, now_ms))
 
 
 def strange_files(store: Store, way: Way | None) -> int:
@@ -36,11 +36,14 @@ def strange_files(store: Store, way: Way | None) -> int:
     return Folder(Path(way.folder), store.vault_id, kept=Kept(store)).strange()
 
 
-def _of_this_device(store: Store) -> list[Cause]:
+def _of_this_device(store: Store, now_ms: int) -> list[Cause]:
     found = membership.read_chain(identity.own_chain(store))
     own = identity.own_device(store).device_id
     if found.member(own) is None:
         return [Cause("this device was revoked", "keyferry restore makes it a new device of the vault")]
+    if clock.is_ahead(log.setting(store).hlc, now_ms):
+        text = "this device's own clock was more than a day ahead: the others take its changes in only then"
+        return [Cause(text, "set the clock right; what was written meanwhile waits on the others")]
     if found.needs_epoch:
         return [Cause("a device was revoked and no new key was made yet", "keyferry sync makes one")]
     return []

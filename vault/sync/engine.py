@@ -8,7 +8,6 @@ void, and what they did is undone by taking all others in again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -234,8 +233,11 @@ def _changes(store: Store, now_ms: int) -> Iterator[tuple[merge.Op, bytes | None
     tick = log.setting(store).hlc
     for kind, id_, row in _differing(store):
         thing = _thing(store, kind, id_)
-        new = json.loads(row) if row is not None else None
-        op = merge.ops_between(kind, id_, thing, new, clock.tick(tick, _changed_ms(new, now_ms)))
+        new = canonical.decode_any(row) if row is not None else None
+        kept = _row_of(store, kind, id_)
+        read_as = canonical.decode_any(kept) if kept is not None else None
+        time = clock.tick(tick, _changed_ms(new, now_ms))
+        op = merge.ops_between(kind, id_, thing, new, time, read_as=read_as)
         if op is not None:
             yield op, row
         elif row is not None:
@@ -598,6 +600,8 @@ def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head
         return PARKED
     try:
         ops = merge.decode_ops(entry.open_entry(stored.body, header, key))
+        if any(op.hlc > header.hlc for op in ops):
+            raise ForgedEntry(f"an entry of {name} holds changes that are later than itself")
     except KeyferryError as error:
         done.findings.append(Finding("forged", error.message))
         return WAITING
