@@ -53,7 +53,7 @@ class Kept(Protocol):
 class Folder:
     """A folder as a transport for one vault; ``ignored`` counts files that are none of ours."""
 
-    keeps_all = True  # membership entries of every list there ever was
+    is_folder = True
 
     def __init__(self, path: Path, vault: str, *, kept: Kept | None = None) -> None:
         self.path = path.expanduser().absolute()
@@ -319,11 +319,13 @@ def read_regular(path: Path, most: int) -> bytes | None:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return None
-    with open(handle, "rb") as file:
+    try:
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode) or state.st_size > most:
             return None
-        try:
+        with open(handle, "rb", closefd=False) as file:
             return file.read(most)
-        except OSError:
-            return None
+    except OSError:
+        return None
+    finally:
+        os.close(handle)

@@ -62,7 +62,10 @@ def sync(
     if engine.is_member(store):
         _send_blobs(store, transport, done)
     pulled = _pull(store, transport, now_ms, done)
-    if _withheld(store, heads):  # what was altered or left out the last time is not given twice unless it is asked for
+    is_folder = getattr(transport, "is_folder", False)  # where files come in any order, and sometimes half
+    if not is_folder and _withheld(
+        store, heads
+    ):  # what was altered or left out the last time is not given twice unless it is asked for
         _read_from_the_start(store, transport)
         pulled |= _pull(store, transport, now_ms, done)
         for name in _withheld(store, heads):
@@ -198,7 +201,7 @@ def _members_lacking(store: Store, transport: Transport, heads: Heads, pulled: s
     chain, at = identity.own_chain(store), _positions(store)
     known = (heads.membership, bytes.fromhex(log.place(store, transport.name).members))
     there = max((at[one] for one in known if one in at), default=-1)
-    lost = log.strays(store.database) if getattr(transport, "keeps_all", False) else []  # entries may stand on them
+    lost = log.strays(store.database) if getattr(transport, "is_folder", False) else []  # entries may stand on them
     return [one for one in (*chain[there + 1 :], *lost) if hashlib.sha256(one).digest() not in pulled]
 
 

@@ -77,8 +77,12 @@ class Kept:
         return log.upto(self._store.database, device) if log.is_on(self._store) else 0
 
     def hash_at(self, device: str, seq: int) -> bytes | None:
-        """Return the hash of one entry, or None."""
-        return log.hash_at(self._store.database, device, seq) if log.is_on(self._store) else None
+        """Return the hash of one entry, also of one that is only known of, or None."""
+        if not log.is_on(self._store):
+            return None
+        pinned = (place.acknowledged.get(device, (0, "")) for place in log.setting(self._store).places.values())
+        told = next((bytes.fromhex(hash_) for number, hash_ in pinned if number == seq), None)
+        return log.hash_at(self._store.database, device, seq) or told
 
     def members(self) -> set[str]:
         """Return the hashes of all membership entries that are here."""
