@@ -119,6 +119,8 @@ class Relay:
     async def answer_create(self, request: Request) -> Response:
         """1: keep a vault's membership chain; 200 if it is there, 201 if it is new."""
         signed = self._signed(request)
+        if wait := self._vaults.take(_address(request), self._mono()):
+            raise later("too-many-vaults", "too many vaults were brought from this address", wait)
         body = await self._body(request, wire.MOST_CHAIN)
         chain = _read(wire.read_chain, body)
         sent = await self._in_thread(checking.read_known, chain, self.limits)
@@ -144,8 +146,6 @@ class Relay:
         if state is not None:  # in its days of grace: whoever is a member there may have it back
             checking.signer_key(await self._in_thread(self._read_known, vault), signed)
         self._check_invite(request)
-        if wait := self._vaults.take(_address(request), self._mono()):
-            raise later("too-many-vaults", "too many vaults were made from this address", wait)
         rows = tuple(map(checking.member_row, sent.chain))
         outcome = await self.taken(Create(vault, rows, self._now_ms()))
         return outcome, 201 if state is None else 200

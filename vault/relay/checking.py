@@ -122,10 +122,14 @@ def joined(known: Known, entries: Sequence[bytes], limits: Limits) -> tuple[Know
         place = numbers.get(_previous(one))
         if place is None:
             raise Refused(422, "gap", "a membership entry before this one is missing")
-        branch = [*chain[: place + 1], one]
-        if place + 1 < len(chain) and not _outranks(branch, chain):
-            raise fork(hashlib.sha256(chain[place + 1]).digest())
-        chain, numbers = branch, {hashlib.sha256(each).digest(): number for number, each in enumerate(branch)}
+        if place + 1 < len(chain):
+            branch = [*chain[: place + 1], one]
+            if not _outranks(branch, chain):
+                raise fork(hashlib.sha256(chain[place + 1]).digest())
+            chain = branch[:-1]
+            numbers = {each: number for each, number in numbers.items() if number <= place}
+        chain.append(one)
+        numbers[own] = place + 1
         new.append(one)
     return (read_known(chain, limits) if new else known), tuple(new)
 

@@ -22,6 +22,7 @@ LINGER_SECONDS = 0.002
 MOST_WRITES = 512
 MOST_BYTES = 32 << 20
 _MOST_WAITING = 20_000
+_MOST_WAITING_BYTES = 256 << 20
 
 
 class Committer:
@@ -31,6 +32,7 @@ class Committer:
         self._storage = storage
         self._linger = linger
         self._waiting: deque[tuple[Write, asyncio.Future[Outcome]]] = deque()
+        self._bytes = 0
         self._came = threading.Condition()
         self._ending = False
         self._thread: threading.Thread | None = None
@@ -62,9 +64,10 @@ class Committer:
         """Return the outcome once it is durable; raises ``Refused`` (503) if the database could not be written."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         with self._came:
-            if self._ending or len(self._waiting) >= _MOST_WAITING:
+            if self._ending or len(self._waiting) >= _MOST_WAITING or self._bytes > _MOST_WAITING_BYTES:
                 raise unavailable("the relay takes no more writes at this moment")
             self._waiting.append((write, future))
+            self._bytes += _size(write)
             if len(self._waiting) == 1:
                 self._came.notify()
         return await future
@@ -96,6 +99,7 @@ class Committer:
             while self._waiting and len(group) < MOST_WRITES and size < MOST_BYTES:
                 group.append(self._waiting.popleft())
                 size += _size(group[-1][0])
+            self._bytes -= size
             return group
 
 

@@ -1,4 +1,4 @@
-"""How long a stranger may take to say what he wants, and how many connections one address may hold."""
+"""How long a stranger may take to say what he wants, and how much; how many connections one address may hold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 20.0
+MOST_HEAD = 64 << 10
 _CLOSING_SECONDS = 0.5
 MOST_CONNECTIONS = 1_000  # from an address that is not this machine
 
@@ -23,6 +24,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._host = self.client[0] if self.client else ""
         _open[self._host] += 1
+        self._head = 0
         self._late: asyncio.TimerHandle | None = None
         if _open[self._host] > MOST_CONNECTIONS and self._host not in ("127.0.0.1", "::1"):
             transport.close()
@@ -36,6 +38,15 @@ class PatientProtocol(HttpToolsProtocol):
         if not _open[self._host]:
             del _open[self._host]
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, as long as a head does not grow beyond its bound."""
+        self._head += len(data)
+        super().data_received(data)
+        if self._late is None:
+            self._head = 0
+        elif self._head > MOST_HEAD:
+            self._close()
 
     def on_message_begin(self) -> None:
         """A head begins."""

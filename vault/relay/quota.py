@@ -25,7 +25,7 @@ class Limits:
     requests: int = 1_200  # of a vault
     entries: int = 6_000  # of a vault
     refusals: int = 120  # of an address: requests that prove nothing
-    vaults: int = 10  # made from an address
+    vaults: int = 10  # brought from an address
     slots: int = 30  # opened from an address
     slot_requests: int = 600  # from an address
     most_slots: int = 10_000
@@ -69,7 +69,11 @@ class Buckets:
 
 
 class Nonces:
-    """The requests of the last minutes, so that none is taken twice; full, it takes none at all."""
+    """The requests of the last minutes, so that none is taken twice.
+
+    Full, it forgets the oldest: what is replayed then is a repetition, which changes nothing, and nobody keeps others
+    out by asking much.
+    """
 
     def __init__(self, most: int = _MOST_NONCES) -> None:
         self._most = most
@@ -81,8 +85,6 @@ class Nonces:
             oldest, at = next(iter(self._seen.items()))
             if now_ms - at <= 2 * wire.WINDOW_MS and len(self._seen) < self._most:
                 break
-            if now_ms - at <= 2 * wire.WINDOW_MS:
-                return False
             del self._seen[oldest]
         if (signer, nonce) in self._seen:
             return False

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.vault.relay.calling import (
     AT,
@@ -28,8 +30,10 @@ from tests.vault.relay.calling import (
     running,
 )
 from vault import crypto, membership
+from vault.relay import checking
 from vault.relay.app import Relay
 from vault.relay.quota import Limits
+from vault.relay.refusals import Refused
 from vault.relay.storage import Append, Outcome, Write
 from vault.sync import entry, wire
 
@@ -365,6 +369,22 @@ def test_an_address_makes_few_vaults_a_minute(tmp_path: Path) -> None:
         assert refused(caller.create(other, LAPTOP), 429, "too-many-vaults")
         caller.clock.now += 60
         assert caller.create(other, LAPTOP).status == 201
+
+
+@given(st.lists(st.tuples(st.sampled_from([wire.MEMBER, wire.ENTRY]), st.binary(max_size=60)), min_size=1, max_size=4))
+def test_no_bytes_make_the_relay_stumble(parts: list[tuple[bytes, bytes]]) -> None:
+    known = checking.read_known(CHAIN, Limits())
+    for kind, data in parts:
+        for shape in (
+            data,
+            crypto.packed(data),
+            crypto.packed(data, data, data),
+            crypto.packed(crypto.packed(data) * 6),
+        ):
+            with pytest.raises(Refused):
+                checking.joined(known, [shape], Limits()) if kind == wire.MEMBER else checking.checked_entry(
+                    known, shape
+                )
 
 
 def test_a_blob_is_what_its_address_says(caller: Caller) -> None:

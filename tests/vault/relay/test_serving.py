@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,20 +27,52 @@ def test_a_subclass_is_served_from_a_thread(tmp_path: Path) -> None:
         pass
 
     relay = open_relay(str(tmp_path / "relay.db"), kind=Other)
-    place = listen("127.0.0.1:0", SELF_SIGNED, tmp_path, NOW)
+    assert isinstance(relay, Other)
+    with served(relay, tmp_path) as (server, port):
+        context = ssl.create_default_context(cafile=str(tmp_path / "tls-certificate.pem"))
+        line = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+        line.request("GET", "/health")
+        assert line.getresponse().read() == b'{"status":"ok"}'
+        server.end()  # though the line stays open
+
+
+def test_a_head_without_an_end_is_cut_off(tmp_path: Path) -> None:
+    with (
+        served(open_relay(str(tmp_path / "relay.db")), tmp_path, OFF) as (_, port),
+        socket.create_connection(("127.0.0.1", port)) as line,
+    ):
+        assert is_cut_off(line)
+
+
+@contextmanager
+def served(relay: Relay, folder: Path, how: str = SELF_SIGNED) -> Iterator[tuple[Server, int]]:
+    """Give a server in a thread, which has ended soon after the block."""
+    place = listen("127.0.0.1:0", how, folder, NOW)
     begun = threading.Event()
     server = Server(relay, place, begun.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [place.socket]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [place.socket]}, daemon=True)
     thread.start()
     assert begun.wait(30)
-    context = ssl.create_default_context(cafile=str(tmp_path / "tls-certificate.pem"))
-    line = http.client.HTTPSConnection("127.0.0.1", int(place.url.rpartition(":")[2]), context=context)
-    line.request("GET", "/health")
-    assert line.getresponse().status == 200
-    server.end()
-    thread.join(20)
+    try:
+        yield server, place.socket.getsockname()[1]
+    finally:
+        server.end()
+        thread.join(20)
     assert not thread.is_alive()
-    assert isinstance(relay, Other)
+
+
+def is_cut_off(sock: socket.socket) -> bool:
+    """Send a head that goes on and on; tell whether the other side ends it."""
+    sock.settimeout(10)
+    try:
+        sock.sendall(b"GET /health HTTP/1.1\r\n")
+        for number in range(100):
+            sock.sendall(f"x-{number}: {'x' * 2000}\r\n".encode())
+        return sock.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:", ":x", "127.0.0.1:70000", "127.0.0.1:-1"])

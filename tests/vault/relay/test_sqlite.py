@@ -14,6 +14,7 @@ from tests.vault.relay.calling import LAPTOP, Caller, chain_of, log_of, running
 from vault import membership
 from vault.errors import DamagedVault, VaultBusy
 from vault.relay.sqlite import SqliteStorage
+from vault.sync import wire
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.__name__)
@@ -37,6 +38,23 @@ def test_what_was_answered_is_there_when_the_file_is_opened_again(tmp_path: Path
         caller.append(LAPTOP, log.vault, *log.parts(3))
     with running(tmp_path) as caller:
         assert [one.data for one in caller.page(LAPTOP, log.vault).entries] == [*chain, *log.entries]
+
+
+def test_a_full_disk_is_told_and_nothing_of_the_batch_stays(tmp_path: Path) -> None:
+    chain = chain_of(LAPTOP)
+    log = log_of(chain, LAPTOP)
+    with running(tmp_path) as caller:
+        caller.create(chain, LAPTOP)
+        assert caller.append(LAPTOP, log.vault, *log.parts(2)).status == 200
+        db = caller.relay.storage._writer  # type: ignore[attr-defined]
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages + 5}")
+        parts = [wire.Part(wire.ENTRY, log.write(bytes(20_000))) for _ in range(3)]
+        assert caller.append(LAPTOP, log.vault, *parts).word == "unavailable"
+        assert len(caller.page(LAPTOP, log.vault).entries) == 3
+        db.execute("PRAGMA max_page_count = 1000000")
+        assert caller.append(LAPTOP, log.vault, *parts).status == 200
+        assert [one.data for one in caller.page(LAPTOP, log.vault).entries[1:]] == log.entries
 
 
 def test_two_relays_do_not_share_a_file(tmp_path: Path) -> None:
