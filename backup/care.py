@@ -220,7 +220,9 @@ def _was_there(item: Item, made: Made, late: set[str]) -> bool:
     """Tell whether the item may have been in the vault when the set was made."""
     if item.provenance is not None:
         return item.provenance.run not in late
-    return item.creation_at is None or moment.to_datetime(item.creation_at) <= moment.to_datetime(made.made_at)
+    if item.creation_at is None or not moment.is_instant(item.creation_at):
+        return True
+    return moment.to_datetime(item.creation_at) <= moment.to_datetime(made.made_at)
 
 
 class _Salvage:

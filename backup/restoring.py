@@ -279,9 +279,9 @@ def _without(present: Iterable[Collection], left: Iterable[Collection]) -> list[
 
 
 def _is_newer(item: Item, present: Item) -> bool:
-    if item.modified_at is None:
+    if item.modified_at is None or not moment.is_instant(item.modified_at):
         return False
-    if present.modified_at is None:
+    if present.modified_at is None or not moment.is_instant(present.modified_at):
         return True
     return moment.to_datetime(item.modified_at) > moment.to_datetime(present.modified_at)
 
