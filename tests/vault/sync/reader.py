@@ -15,10 +15,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 
@@ -51,11 +50,35 @@ def number(data, size):
 
 
 def hkdf(key, info, length):  # RFC 5869, without a salt
-    secret, out, block = hmac.digest(bytes(32), key, "sha256"), b"", b""
+    return expanded(hmac.digest(bytes(32), key, "sha256"), info, length)
+
+
+def expanded(secret, info, length):
+    out = block = b""
     for count in range(1, -(-length // 32) + 1):
         block = hmac.digest(secret, block + info + bytes([count]), "sha256")
         out += block
     return out[:length]
+
+
+def hpke(sealed, mlkem, x25519, info):  # RFC 9180, base mode; KEM 0x647a: ML-KEM-768 and X25519 as in X-Wing
+    lattice, point, text = sealed[:1088], sealed[1088:1120], sealed[1120:]
+    private = X25519PrivateKey.from_private_bytes(x25519)
+    shared = MLKEM768PrivateKey.from_seed_bytes(mlkem).decapsulate(lattice)
+    shared += private.exchange(X25519PublicKey.from_public_bytes(point)) + point
+    shared += private.public_key().public_bytes_raw() + bytes.fromhex("5c2e2f2f5e5c")
+    shared = hashlib.sha3_256(shared).digest()
+    suite = b"HPKE-v1HPKE" + bytes.fromhex("647a00010002")
+
+    def extracted(salt, label, key):
+        return hmac.digest(salt, suite + label + key, "sha256")
+
+    none = bytes(32)
+    context = b"\0" + extracted(none, b"psk_id_hash", b"") + extracted(none, b"info_hash", info)
+    secret = extracted(shared, b"secret", b"")
+    key = expanded(secret, b"\0\x20" + suite + b"key" + context, 32)
+    nonce = expanded(secret, b"\0\x0c" + suite + b"base_nonce" + context, 12)
+    return AESGCM(key).decrypt(nonce, text, b"")
 
 
 def read_members(chain, root):
@@ -115,10 +138,7 @@ def read_epoch_key(wrap, own, keys, vault, epoch):
         return rsa.decrypt(data, oaep)
     must(suite == 2, "an unknown suite")
     first, carried, sealed = unpacked(data)
-    private = MLKEM768X25519PrivateKey(
-        MLKEM768PrivateKey.from_seed_bytes(keys["mlkem768"]), X25519PrivateKey.from_private_bytes(keys["x25519"])
-    )
-    second = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM).decrypt(carried, private, info=context)
+    second = hpke(carried, keys["mlkem768"], keys["x25519"], context)
     return AESGCM(hkdf(rsa.decrypt(first, oaep) + second, context, 32)).decrypt(bytes(12), sealed, context)
 
 
