@@ -290,17 +290,10 @@ def _chosen(session: Session, source: str | None, openers: list[Opener], store: 
 
 
 def _opened_by_first(openers: list[Opener], choose: Callable[[Opener], Chosen]) -> tuple[Opener, Chosen]:
-    """Return the first opener that finds a set, and what it finds; raises what the first one raised.
-
-    One that finds sets and refuses them has the last word: another could not even see what outranks them.
-    """
-    from vault.errors import OlderBackup, OutrankedBackup
-
+    """Return the first opener that finds a set, and what it finds; raises what the first one raised."""
     first, *others = openers
     try:
         return first, choose(first)
-    except (OlderBackup, OutrankedBackup):
-        raise
     except KeyferryError:
         for other in others:
             with contextlib.suppress(KeyferryError):

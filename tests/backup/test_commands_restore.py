@@ -511,6 +511,12 @@ def spoil_start(home: Path) -> None:
     (home / "vault.db").write_bytes(os.urandom(4096))
 
 
+def spoil_end(home: Path) -> None:
+    """Damage what opening does not read."""
+    data = (home / "vault.db").read_bytes()
+    (home / "vault.db").write_bytes(data[:-2000] + os.urandom(2000))
+
+
 def empty_file(home: Path) -> None:
     (home / "vault.db").write_bytes(b"")
 
@@ -533,7 +539,7 @@ def remove_key(home: Path) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_file, spoil_start, empty_file, remove_file, remove_settings, spoil_settings, remove_key],
+    [spoil_file, spoil_end, spoil_start, empty_file, remove_file, remove_settings, spoil_settings, remove_key],
     ids=lambda one: one.__name__,
 )
 def test_a_vault_that_cannot_be_opened_is_moved_aside_and_never_deleted(
