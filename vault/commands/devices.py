@@ -32,6 +32,7 @@ def device() -> None:
 @click.option("--png", type=_PATH, metavar="FILE", help="Write the QR code as a picture as well.")
 def pair(session: Session, relay: str | None, pin: str | None, folder: Path | None, png: Path | None) -> None:
     """Enrol a new device."""
+    from vault.errors import KeyferryError
     from vault.moment import now
     from vault.sync import engine, log, pairing, ways
     from vault.sync import session as rounds
@@ -51,6 +52,9 @@ def pair(session: Session, relay: str | None, pin: str | None, folder: Path | No
             inviter.meet()
             session.say(f"{inviter.name or 'the new device'} answers; type the six digits that it shows")
             member = inviter.admit(session.ask("digits"), now())
+        except (KeyferryError, KeyboardInterrupt):
+            channel.burn()  # the other device need not wait
+            raise
         finally:
             channel.close()
         rounds.sync(store, transport, _now_ms)
@@ -157,7 +161,8 @@ def list_(session: Session) -> None:
             for one in rows
         ],
     )
-    session.done(f"{len(found.members)} devices belong to this vault")
+    count = len(found.members)
+    session.done(f"{count} device{' belongs' if count == 1 else 's belong'} to this vault")
     session.out(rows)
 
 

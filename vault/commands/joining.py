@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vault.errors import UsageError
+from vault.errors import KeyferryError, UsageError
 from vault.screen import Session
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def by_code(session: Session, code: str, folder: Path | None, holder: Holder | None) -> None:
     """Join by a code."""
     from vault import device
+    from vault.keyholders import choose_holder
     from vault.making import host_name
     from vault.moment import now
     from vault.sync import joining, pairing, ways
@@ -31,6 +32,7 @@ def by_code(session: Session, code: str, folder: Path | None, holder: Holder | N
         if invitation.folder and folder is not None
         else Way(relay=invitation.relay, pin=invitation.pin)
     )
+    holder = holder or choose_holder(session.home)  # before the others count this device as a member
     session.say(f"joining the vault {invitation.vault} through the {way.title}")
     own = device.new_device()
     slot = ways.slot_of(way, invitation.slot, pairing.SECONDS)
@@ -39,6 +41,9 @@ def by_code(session: Session, code: str, folder: Path | None, holder: Holder | N
         session.told("digits", newcomer.approach())
         session.say("type these digits at the other device")
         joined = newcomer.complete()
+    except (KeyferryError, KeyboardInterrupt):
+        slot.burn()  # the other device need not wait
+        raise
     finally:
         slot.close()
     store = joining.join_vault(

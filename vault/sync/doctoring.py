@@ -12,6 +12,11 @@ from vault.store import Store
 from vault.sync import clock, entry, log, ways
 from vault.sync.ways import Kept, Way
 
+_AHEAD_REMEDY = (
+    "set the clock right; what was written meanwhile waits on the others: where that is too long,"
+    " export what only this device has, and join the vault with another home: keyferry device join"
+)
+
 
 class Cause(msgspec.Struct, frozen=True):
     """One reason, and the way out."""
@@ -43,7 +48,7 @@ def _of_this_device(store: Store, now_ms: int) -> list[Cause]:
         return [Cause("this device was revoked", "keyferry restore makes it a new device of the vault")]
     if clock.is_ahead(log.setting(store).hlc, now_ms):
         text = "this device's own clock was more than a day ahead: the others take its changes in only then"
-        return [Cause(text, "set the clock right; what was written meanwhile waits on the others")]
+        return [Cause(text, _AHEAD_REMEDY)]
     if found.needs_epoch:
         return [Cause("a device was revoked and no new key was made yet", "keyferry sync makes one")]
     return []
@@ -79,13 +84,6 @@ def _of_entries(store: Store, now_ms: int) -> list[Cause]:
     unsent = log.unsent(store, own, way.title if way is not None else "")
     if unsent:
         found.append(Cause(f"{unsent} entries of this device were not sent yet", "keyferry sync"))
-    if clock.is_ahead(log.setting(store).hlc, now_ms):
-        found.append(
-            Cause(
-                "this device has written while its clock was more than a day ahead; the others let its changes wait",
-                "export what it alone has, and join the vault anew: keyferry device join, in a new home",
-            )
-        )
     wanted = int(store.database.value("SELECT count(*) FROM sync_blobs WHERE state = 'wanted'"))
     if wanted:
         found.append(Cause(f"{wanted} attachments have not arrived", "sync on the device that added them, then here"))

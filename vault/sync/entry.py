@@ -26,7 +26,7 @@ import msgspec
 
 from vault import crypto
 from vault.device import Device
-from vault.errors import ForgedEntry
+from vault.errors import ForgedEntry, NotSynced
 
 NAMESPACE = b"keyferry/entry/1"
 _SIGNED = b"keyferry/entry-signature/1"
@@ -82,7 +82,10 @@ def seal(
     kind: bytes,
     content: bytes,
 ) -> bytes:
-    """Return the next entry of this device's log, after ``head``; ``key`` is the epoch's, ``content`` the plaintext."""
+    """Return the next entry of this device's log, after ``head``; ``key`` is the epoch's, ``content`` the plaintext.
+
+    Raises ``NotSynced`` for more than an entry can hold.
+    """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     seq, before = (head.seq + 1, head.hash) if head is not None else (1, _NO_HASH)
@@ -103,7 +106,13 @@ def seal(
     sealing, commitment = _keys(key, vault, device.device_id, seq, parts[-1])
     sealed = AESGCM(sealing).encrypt(bytes(12), _padded(content), crypto.packed(*parts))
     header = crypto.packed(*parts, commitment, hashlib.sha256(sealed).digest())
-    return crypto.packed(header, sealed, device.ed25519.sign(crypto.packed(_SIGNED, header)))
+    entry = crypto.packed(header, sealed, device.ed25519.sign(crypto.packed(_SIGNED, header)))
+    if len(entry) > MOST_BYTES:
+        raise NotSynced(
+            "a change is larger than the 1 MB that fits an entry; nothing was sent",
+            hint="put a long text into an attachment instead",
+        )
+    return entry
 
 
 def read_header(entry: bytes) -> Header:

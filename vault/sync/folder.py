@@ -40,6 +40,9 @@ _MOST_MESSAGE = 32 << 20
 _PAGE_BYTES = 32 << 20
 _MOST_HEIGHT = 999_999
 _OURS = ".keyferry-"  # half written
+_SLOT = re.compile(r"keyferry-pair-[0-9a-f]{32}")
+_LAST_MESSAGE = 7
+_FORGOTTEN = 24 * 3600.0  # seconds
 
 
 class Kept(Protocol):
@@ -252,25 +255,36 @@ class FolderChannel:
     """A pair of devices talking through files in a folder, each written once, by the one whose turn it is."""
 
     def __init__(self, path: Path, slot: str, seconds: float, *, wait: Callable[[float], None] = time.sleep) -> None:
-        self._place = path.expanduser().absolute() / f"keyferry-pair-{slot}"
+        self._folder = path.expanduser().absolute()
+        self._place = self._folder / f"keyferry-pair-{slot}"
         self._until = time.monotonic() + seconds
         self._wait = wait
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Make the slot; what was left of slots of other days goes."""
+        for name in _listed(self._folder):
+            if _SLOT.fullmatch(name) and _age(self._folder / name) > _FORGOTTEN:
+                _clear(self._folder / name)
+        self._write("begun", b"1")
 
     def put(self, number: int, data: bytes) -> None:
         """Write the message of that number."""
-        try:
-            make_private_folder(self._place)
-            write_private(self._place / f"{number}", data, replace=False)
-        except KeyferryError as error:
-            raise PairingFailed(f"the folder cannot be used: {error.message}", hint=error.hint) from None
+        if not _is_folder(self._place):
+            raise PairingFailed(
+                f"the folder {self._folder} does not have the meeting place that the code names",
+                hint="name the folder that the other device uses, and wait until it is copied",
+            )
+        self._write(f"{number}", data)
 
     def get(self, number: int) -> bytes:
         """Wait for the message of that number."""
         while True:
-            if (self._place / "burnt").exists():
+            if os.path.lexists(self._place / "burnt"):
                 raise PairingFailed("the other device gave up", hint="begin again: keyferry device pair")
             data = read_regular(self._place / f"{number}", _MOST_MESSAGE)
             if data:
+                self._is_over = number == _LAST_MESSAGE
                 return data
             if time.monotonic() > self._until:
                 raise PairingFailed("the other device did not answer in time", hint="begin again: keyferry device pair")
@@ -279,18 +293,36 @@ class FolderChannel:
     def burn(self) -> None:
         """Make the slot useless."""
         with contextlib.suppress(KeyferryError):
-            make_private_folder(self._place)
-            write_private(self._place / "burnt", b"1", replace=True)
+            if _is_folder(self._place):
+                write_private(self._place / "burnt", b"1", replace=True)
 
     def close(self) -> None:
-        """Nothing to do: the other side may still read."""
+        """Remove the slot, if its last message was read."""
+        if self._is_over:
+            _clear(self._place)
 
-    def clear(self) -> None:
-        """Remove the slot's files."""
-        with contextlib.suppress(OSError):
-            for one in self._place.iterdir():
-                one.unlink()
-            self._place.rmdir()
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            make_private_folder(self._place)
+            write_private(self._place / name, data, replace=False)
+        except KeyferryError as error:
+            raise PairingFailed(f"the folder cannot be used: {error.message}", hint=error.hint) from None
+
+
+def _clear(slot: Path) -> None:
+    """Remove a slot and its files; of one that is a link nothing."""
+    with contextlib.suppress(OSError):
+        for name in _listed(slot):
+            (slot / name).unlink()
+        slot.rmdir()
+
+
+def _age(path: Path) -> float:
+    """Return how many seconds ago something was written."""
+    try:
+        return time.time() - os.lstat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_folder(path: Path) -> bool:

@@ -108,7 +108,7 @@ def _chain_there(there: Transport, vault_id: str) -> tuple[bytes, ...]:
         page = there.pull(cursor)
         members += [data for kind, data in page.messages if kind == engine.MEMBER]
         cursor, more = page.cursor, page.more and page.cursor != cursor
-    first = next((one for one in members if membership.link_of(one) is None), b"")
-    if not first or membership.vault_id_of([first]) != vault_id:
+    first = next((one for one in members if membership.vault_id_of([one]) == vault_id), b"")
+    if not first:
         raise RelayMisbehaves(f"the {there.name} does not show how this vault began", hint="try another way")
     return engine.grown((first,), members)

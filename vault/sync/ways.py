@@ -122,7 +122,9 @@ def new_slot(store: Store, way: Way, seconds: float) -> tuple[Slot, str]:
         from vault.sync.folder import FolderChannel
 
         name = secrets.token_hex(16)
-        return FolderChannel(Path(way.folder), name, seconds), name
+        channel = FolderChannel(Path(way.folder), name, seconds)
+        channel.begin()
+        return channel, name
     from vault.sync.client import RelayChannel
 
     made: Any = RelayChannel.open_new(way.relay, way.pin, seconds)

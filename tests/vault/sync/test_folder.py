@@ -344,8 +344,14 @@ def test_a_new_place_can_be_begun_by_two_at_once(world: World) -> None:
 # -- channel
 
 
+def a_slot(path: Path, seconds: float = 5) -> FolderChannel:
+    channel = FolderChannel(path, "ab" * 16, seconds, wait=lambda _: None)
+    channel.begin()
+    return channel
+
+
 def test_a_slot_has_one_writer_for_each_message(tmp_path: Path) -> None:
-    channel = FolderChannel(tmp_path, "ab" * 16, 5)
+    channel = a_slot(tmp_path)
     channel.put(1, b"first")
     with pytest.raises(PairingFailed):
         channel.put(1, b"second")
@@ -353,19 +359,46 @@ def test_a_slot_has_one_writer_for_each_message(tmp_path: Path) -> None:
 
 
 def test_a_slot_ends_with_its_time(tmp_path: Path) -> None:
-    naps: list[float] = []
-    channel = FolderChannel(tmp_path, "ab" * 16, 0, wait=naps.append)
     with pytest.raises(PairingFailed, match="in time"):
-        channel.get(1)
-    assert len(naps) <= 1
+        a_slot(tmp_path, seconds=-1).get(1)
 
 
 def test_a_burnt_slot_answers_nobody(tmp_path: Path) -> None:
-    channel = FolderChannel(tmp_path, "ab" * 16, 5)
+    channel = a_slot(tmp_path)
     channel.put(1, b"first")
     channel.burn()
     with pytest.raises(PairingFailed, match="gave up"):
         FolderChannel(tmp_path, "ab" * 16, 5).get(1)
+
+
+def test_whoever_reads_the_last_message_clears_the_slot(tmp_path: Path) -> None:
+    inviter = a_slot(tmp_path)
+    inviter.put(7, b"the whole list")
+    inviter.close()
+    guest = FolderChannel(tmp_path, "ab" * 16, 5)
+    assert guest.get(7) == b"the whole list"
+    guest.close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_without_the_slot_is_told_and_stays_as_it_is(tmp_path: Path) -> None:
+    channel = FolderChannel(tmp_path / "mistyped", "ab" * 16, 5)
+    with pytest.raises(PairingFailed, match="meeting place"):
+        channel.put(1, b"first")
+    channel.burn()
+    assert os.listdir(tmp_path) == []
+
+
+def test_forgotten_slots_go_and_fresh_ones_stay(tmp_path: Path) -> None:
+    FolderChannel(tmp_path, "cd" * 16, 5).begin()
+    fresh = tmp_path / f"keyferry-pair-{'cd' * 16}"
+    old = tmp_path / f"keyferry-pair-{'ef' * 16}"
+    old.mkdir()
+    (old / "1").write_bytes(b"left")
+    os.utime(old, (0, 0))
+    a_slot(tmp_path)
+    assert fresh.exists()
+    assert not old.exists()
 
 
 def test_only_regular_files_of_the_right_size_are_read(tmp_path: Path) -> None:
