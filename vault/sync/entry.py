@@ -28,7 +28,8 @@ from vault import crypto
 from vault.device import Device
 from vault.errors import ForgedEntry, NotSynced
 
-NAMESPACE = b"keyferry/entry/1"
+_FAMILY = b"keyferry/entry/"
+NAMESPACE = _FAMILY + b"1"
 _SIGNED = b"keyferry/entry-signature/1"
 KINDS = (b"op", b"beat", b"snap")
 CLASSIC, HYBRID = 1, 2
@@ -122,6 +123,8 @@ def read_header(entry: bytes) -> Header:
             raise ValueError("too long")
         header, sealed, signature = crypto.unpacked(entry)
         parts = crypto.unpacked(header)
+        if parts and parts[0].startswith(_FAMILY) and parts[0] != NAMESPACE:
+            raise ForgedEntry("an entry of the log is of another version of Keyferry", hint="update Keyferry")
         found = _header(parts)
     except ValueError:
         raise _forged("is not built as entries are") from None

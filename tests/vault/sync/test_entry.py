@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from vault import crypto
 from vault.device import new_device
-from vault.errors import ForgedEntry
+from vault.errors import ForgedEntry, NotSynced
 from vault.sync import clock, entry, merge, wire
 from vault.sync.entry import Head
 
@@ -171,8 +171,8 @@ def test_bytes_that_are_no_entry_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (0, b"keyferry/entry/2"),
-        (0, b"keyferry/entry/1 "),
+        (0, b"keyferry/entry"),
+        (0, b"Keyferry/entry/1"),
         (0, b"keyferry/membership/1"),
         *((1, value) for value in (b"", b"\0", b"\3", b"\xff", b"\1\1")),
         *((number, b"") for number in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13)),
@@ -199,6 +199,13 @@ def test_a_header_of_another_shape_is_refused_unopened(place: int, value: bytes)
 def test_an_entry_that_is_too_long_is_refused_unread() -> None:
     with pytest.raises(ForgedEntry, match="not built"):
         entry.read_header(bytes(entry.MOST_BYTES + 1))
+
+
+def test_an_entry_that_nobody_would_read_is_not_written() -> None:
+    with pytest.raises(NotSynced, match="larger than the 1 MB"):
+        sealed(content=bytes(1_100_000))
+    largest = sealed(content=bytes(1_000_000))
+    assert len(opened(largest)[1]) == 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -279,10 +286,11 @@ def test_the_suite_of_an_entry_cannot_be_changed(written: int) -> None:
         assert refused(signed(header, body)) == (claimed != written)
 
 
-@pytest.mark.parametrize("version", [b"0", b"2", b"10", b"", b"1.0"])
+@pytest.mark.parametrize("version", [b"0", b"2", b"10", b"", b"1.0", b"1 "])
 def test_another_version_is_refused_not_guessed(version: bytes) -> None:
     parts, body = parts_of(ENTRIES["an op"])
-    assert refused(signed(crypto.packed(b"keyferry/entry/" + version, *parts[1:]), body))
+    with pytest.raises(ForgedEntry, match="another version of Keyferry"):
+        entry.read_header(signed(crypto.packed(b"keyferry/entry/" + version, *parts[1:]), body))
     header = crypto.packed(*parts)
     signature = OWN.ed25519.sign(crypto.packed(b"keyferry/entry-signature/" + version, header))
     assert refused(crypto.packed(header, body, signature))
