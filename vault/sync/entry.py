@@ -28,8 +28,7 @@ from vault import crypto
 from vault.device import Device
 from vault.errors import ForgedEntry, NotSynced
 
-_FAMILY = b"keyferry/entry/"
-NAMESPACE = _FAMILY + b"1"
+NAMESPACE = b"keyferry/entry/1"
 _SIGNED = b"keyferry/entry-signature/1"
 KINDS = (b"op", b"beat", b"snap")
 CLASSIC, HYBRID = 1, 2
@@ -123,7 +122,7 @@ def read_header(entry: bytes) -> Header:
             raise ValueError("too long")
         header, sealed, signature = crypto.unpacked(entry)
         parts = crypto.unpacked(header)
-        if parts and parts[0].startswith(_FAMILY) and parts[0] != NAMESPACE:
+        if parts and parts[0].startswith(NAMESPACE[:-1]) and parts[0] != NAMESPACE:
             raise ForgedEntry("an entry of the log is of another version of Keyferry", hint="update Keyferry")
         found = _header(parts)
     except ValueError:
