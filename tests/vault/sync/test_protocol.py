@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -14,17 +15,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.vault.sync import reader
-from tests.vault.test_membership import stand_in
+from tests.vault.test_membership import KIT, LAPTOP, PHONE, TABLET, revoking, stand_in, three
 from vault import crypto, membership
 from vault.device import Device, from_text, new_device, to_text
+from vault.errors import UsageError, WrongKit
 from vault.kit import Kit, new_kit
-from vault.sync import entry, epochs, merge, pairing, session, wire
+from vault.sync import engine, entry, epochs, merge, pairing, session, wire
 from vault.sync.entry import Head
 from vault.sync.folder import Folder
 
@@ -409,6 +412,34 @@ def test_the_second_reader_refuses_a_log_with_a_hole_or_out_of_order(tmp_path: P
     first.unlink()
     with pytest.raises(ValueError, match="misnamed"):
         theirs(tmp_path / "log", "laptop")
+
+
+# -- T14: who revokes whom, in every sequence
+
+
+def test_every_sequence_of_two_revocations_ends_the_same() -> None:
+    """Three devices and the root, any two revocations beside or after one another, in any order of arrival."""
+    begun = three()
+    keys = (KIT.root, *(one.ed25519 for one in (LAPTOP, PHONE, TABLET)))
+    revocations = [(one, key) for key in keys for one in (LAPTOP, PHONE, TABLET) if key is not one.ed25519]
+    count = 0
+    for first, second in permutations(revocations, 2):
+        beside = [revoking(begun, *one) for one in (first, second)]
+        after = []
+        for chain, one in zip(beside, (second, first), strict=True):
+            with contextlib.suppress(UsageError, WrongKit):
+                after.append(revoking(chain, *one))
+        ends = set()
+        for sequence in permutations([chain[-1] for chain in (*beside, *after)]):
+            here, strays = tuple(begun), list[bytes]()
+            for arrived in sequence:
+                before = here
+                here = engine.grown(here, [*strays, arrived])
+                strays = [*strays, arrived, *(one for one in before if one not in here)]
+            ends.add(here)
+            count += 1
+        assert len(ends) == 1
+    assert count > 500
 
 
 def main() -> None:
