@@ -72,3 +72,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _no_skip() -> bool:
     return os.environ.get("KEYFERRY_NO_SKIP") == "1"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by its place where its value is bytes or long: such values are often random, names must not be."""
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 24) else None
