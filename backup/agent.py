@@ -1,4 +1,4 @@
-"""The agent: keeps the schedule, follows changes and drives, and looks after the sets that are there.
+"""The agent: keeps the schedule, follows changes and drives, looks after the sets that are there, and syncs.
 
 Rules:
 1. It looks when something happens, and at least once a minute. One look does what is due at that moment, each thing at
@@ -8,6 +8,8 @@ Rules:
 3. A trouble is told once, and tried again after 1, 2, 4 ... 60 minutes, or at once when a drive or folder appears. A
    key that is not at hand yet (keyring locked at login, key file on a drive) is waited for.
 4. What the files at the targets need is ``backup.caring``'s to say.
+5. Sync comes after the backups that are due: ten seconds after a change, else every five minutes, at once after a sleep
+   or when a drive appears. Being offline is no trouble: told when it begins and when it ends, tried again meanwhile.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ _LEAP = timedelta(minutes=2)
 _WAITED_FOR = (KeyringLocked, KeyringUnavailable, KeyMissing)
 _SHORTEST = 0.1  # seconds
 _BEFORE_ROUND = 300.0  # the minutes after login belong to the person
+_SYNC_EVERY, _SYNC_AFTER, _SYNC_LATEST = 300.0, 10.0, 60.0  # seconds: without a change, after the last, after the first
 
 
 class Events(Protocol):
@@ -111,6 +114,10 @@ class Agent:
         self._patience: defaultdict[str, Patience] = defaultdict(Patience)
         self._busy = Patience(30.0, 60.0)
         self._notes: dict[str, str] = {}
+        self._is_synced = False
+        self._sync_at, self._changed_at = mono(), float("inf")  # when to sync; the first change that was not synced
+        self._online = Patience(60.0, _SYNC_EVERY)
+        self._findings: frozenset[str] = frozenset()
         self._calendar: tuple[Schedule | None, datetime | None, datetime | None] = (None, None, None)
 
     def run(self) -> None:
@@ -148,7 +155,7 @@ class Agent:
         nap = schedule.nap(now, self._next_due(), self._change_due(now)).total_seconds()
         left = [one.left(self._mono()) for one in (self._key, self._busy, *self._patience.values())]
         waits = [wait for wait in left if wait]
-        return max(_SHORTEST, min([nap, *waits] if nap or not waits else waits))
+        return max(_SHORTEST, min(min([nap, *waits] if nap or not waits else waits), self._until_sync()))
 
     # -- what happened
 
@@ -156,6 +163,7 @@ class Agent:
         (wall, mono), self._clocks = self._clocks, (now, self._mono())
         leap = schedule.jumped(wall, now, mono, self._clocks[1])
         if leap >= _LEAP:
+            self._sync_soon(0.0)
             self._say(f"the machine slept, or its clock was set ahead: {_duration(leap)}")
         elif leap <= -_LEAP:
             self._say(f"the clock was set back: {_duration(-leap)}")
@@ -165,11 +173,13 @@ class Agent:
         if state != self._vault:
             self._vault, self._is_stale = state, True
             self._pending = self._pending.changed(now)
+            self._sync_soon(_SYNC_AFTER)
         unmounted = [one.path for one in events if one.kind == "unmounted"]
         targets_by_folder = {folder: target for target, folder in self._folders()}
         for one in events:
             if one.kind in ("mounted", "found"):
                 self._key.hurry()  # perhaps the drive with the key file
+                self._sync_soon(0.0)  # or that with the folder
             target = targets_by_folder.get(one.path if one.kind in ("lost", "found") else one.path.parent)
             if target is None or one.kind in ("mounted", "unmounted"):
                 continue
@@ -220,6 +230,7 @@ class Agent:
             "change": change is not None and change <= now,
             "mount": bool(self._arrived) and self._book.schedule.on_mount,
             "round": self._is_round_due(now),
+            "sync": self._is_synced and not self._until_sync(),
         }
         return tuple(name for name, is_wanted in wanted.items() if is_wanted and not self._left(name))
 
@@ -262,6 +273,22 @@ class Agent:
     def _is_round_due(self, now: datetime) -> bool:
         is_new = self._round != now.astimezone(self._zone).date()
         return is_new and bool(self._book.newest) and self._mono() - self._begun_at >= _BEFORE_ROUND
+
+    def _sync_soon(self, seconds: float) -> None:
+        """Let the next sync come that many seconds from now, unless changes go on for too long."""
+        now = self._mono()
+        if seconds:
+            self._changed_at = min(self._changed_at, now)
+            self._sync_at = min(now + seconds, self._changed_at + _SYNC_LATEST)
+        else:
+            self._sync_at = now
+            self._online.hurry()
+
+    def _until_sync(self) -> float:
+        if not self._is_synced:
+            return float("inf")
+        now = self._mono()
+        return max(self._sync_at - now, *(one.left(now) for one in (self._key, self._busy, self._online)), 0.0)
 
     def _doubts(self) -> Doubts:
         """Compare the files of the targets where something happened with the book; well is well."""
@@ -315,6 +342,7 @@ class Agent:
         if _vault_state(self._home) != self._vault:
             self._pending = self._pending.changed(now)
         self._is_stale = False
+        self._is_synced = desk.is_synced
         self._learn(desk.book())
         if not self._is_known:
             self._is_known = True
@@ -340,6 +368,7 @@ class Agent:
             "change": self._follow,
             "mount": self._carry,
             "round": self._go_round,
+            "sync": self._sync,
         }
         try:
             tasks[task](desk, now)
@@ -410,6 +439,29 @@ class Agent:
         """Bring to a target that has come back what it lacks."""
         self._make(desk, now)
         self._arrived.clear()
+
+    def _sync(self, desk: Work, now: datetime) -> None:
+        """Make one round of sync; what goes wrong with it is told, and keeps nothing else from being done."""
+        try:
+            done = desk.sync()
+        except VaultBusy:  # soon again
+            raise
+        except KeyferryError as error:
+            self._sync_at, self._changed_at = self._mono() + _SYNC_AFTER, float("inf")
+            if self._online.failed(error.message, self._mono()):
+                self._say(f"not synced: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+            return
+        self._sync_at, self._changed_at = self._mono() + _SYNC_EVERY, float("inf")
+        if self._online.succeeded():
+            self._say("sync goes on")
+        if done.text:
+            self._say(done.text)
+        for text in done.findings:
+            if text not in self._findings:
+                self._say(f"sync: {text}")
+        self._findings = frozenset(done.findings)
+        if done.items:
+            self._pending = self._pending.changed(self._wall())
 
     def _make(self, desk: Work, now: datetime, *, if_changed: bool = True) -> None:
         done = desk.create(if_changed=if_changed)

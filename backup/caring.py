@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime, timedelta
 from math import ceil
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -29,6 +29,9 @@ from backup.care import AWAY, GOOD, Finding, Pruned
 from backup.making import Outcome
 from vault import moment
 from vault.moment import Instant
+
+if TYPE_CHECKING:
+    from vault.sync.keeping import Turn
 
 DRILL_EVERY = timedelta(days=7)
 ROUND_PARTS = 30
@@ -44,6 +47,9 @@ class Work(Protocol):
     def counter(self) -> str: ...
     @property
     def reminder(self) -> str: ...
+    @property
+    def is_synced(self) -> bool: ...
+    def sync(self) -> Turn: ...
     def book(self) -> Book: ...
     def change(self, how: Callable[[Book], Book]) -> Book: ...
     def create(self, *, if_changed: bool) -> Outcome: ...

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backup import book as books
 from backup import care, making
 from backup.book import Book, Drill
 from backup.care import Finding, Pruned
 from backup.making import Outcome
-from vault import keys
+from vault import keys, moment
 from vault.errors import UsageError
 from vault.moment import Instant
 from vault.store import Store
+
+if TYPE_CHECKING:
+    from vault.sync.keeping import Turn
 
 
 class Desk:
@@ -32,6 +36,19 @@ class Desk:
     def reminder(self) -> str:
         """A sentence about a kit that is not safe yet, or nothing."""
         return keys.kit_reminder(self._store) or ""
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether there is a relay or folder to sync with."""
+        from vault.sync import keeping
+
+        return keeping.is_on(self._store)
+
+    def sync(self) -> Turn:
+        """Send what was changed here, take in what others have changed."""
+        from vault.sync import keeping
+
+        return keeping.turn(self._store, moment.to_millis(self._clock()))
 
     def book(self) -> Book:
         """Return what is remembered."""
@@ -70,6 +87,6 @@ def opened(home: Path, clock: Callable[[], Instant]) -> Iterator[Desk]:
 
 def _nobody() -> str:
     raise UsageError(
-        "a vault under a passphrase cannot be backed up while nobody is there",
+        "a vault under a passphrase cannot be backed up or synced while nobody is there",
         hint="keyferry key move --key-file PATH, or --keyring",
     )

@@ -18,7 +18,7 @@ GROUND = frozenset(f"vault.{name}" for name in ("secret", "errors", "moment", "m
 DOORS = frozenset(
     {
         *("vault.store", "vault.keys", "vault.screen", "vault.asking", "vault.otp", "vault.views"),
-        *("vault.files", "vault.cxf"),
+        *("vault.files", "vault.cxf", "vault.sync.keeping"),
         *("migrate.catalog", "backup.archive"),
     }
 )

@@ -25,6 +25,7 @@ from backup.schedule import Schedule, schedule_of
 from backup.watching import Event
 from vault.errors import DiskFull, KeyferryError
 from vault.store import Store
+from vault.sync.keeping import Turn
 
 BERLIN = ZoneInfo("Europe/Berlin")
 AN_EVENING = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)  # 21:00 in Berlin, a Monday
@@ -79,6 +80,9 @@ class Bench:
         self.read: list[tuple[datetime, str]] = []
         self.made_at: list[datetime] = []
         self.reminder = ""
+        self.is_synced = False
+        self.turns: list[Turn | KeyferryError] = []  # what the next rounds of sync come to
+        self.synced_at: list[float] = []  # monotonic
         self.bodies: dict[str, bytes] = {}
         self._writes = 0
 
@@ -109,6 +113,14 @@ class Bench:
     def write_vault(self) -> None:
         self._writes += 1
         (self.home / "vault.db").write_text("x" * self._writes)
+
+    def sync(self) -> Turn:
+        self.calls.append("sync")
+        self.synced_at.append(self.clock.mono)
+        done = self.turns.pop(0) if self.turns else Turn()
+        if isinstance(done, KeyferryError):
+            raise done
+        return done
 
     def book(self) -> Book:
         return books.load(self.store, self.home)

@@ -22,10 +22,13 @@ def status(session: Session) -> None:
     from backup import archive
     from vault.keys import kit_reminder
     from vault.moment import now
+    from vault.sync import keeping
 
     with opened_by(session, read_only=True) as opened:
         copies = archive.facts(opened.store, session.home, now())
-        facts, reminder = {**_facts(opened), **_backups(copies)}, kit_reminder(opened.store)
+        together = keeping.facts(opened.store)
+        facts = {**_facts(opened), **_backups(copies), "sync": together}
+        reminder = kit_reminder(opened.store)
     session.out(facts)
     kits = {"none": "none", "waiting": "not saved", "handed out": "saved, not checked", "checked": "checked"}
     day = facts["kit_checked_at"]
@@ -42,7 +45,7 @@ def status(session: Session) -> None:
         ("backup schedule", copies.schedule),
         *(("backup target", path) for path in copies.targets),
         *(("opens backups too", name) for name in copies.others),
-        ("sync", "off"),
+        ("sync", together.text if together is not None else "off"),
     ]
     session.table(("what", "state"), shown)
     for trouble in copies.troubles:
@@ -109,7 +112,6 @@ def _facts(opened: Opened) -> dict[str, Any]:
         "kit_checked_at": checked,
         "kit": "checked" if checked else "none" if not recipient else "handed out" if handed else "waiting",
         "kit_key_id": key_id(recipient) if recipient else None,
-        "sync": None,
         "vault": store.vault_id,
         "name": opened.settings.name,
         "made_at": store.meta("made_at"),

@@ -126,9 +126,11 @@ def test_a_folder_with_another_history_than_told_is_refused(world: World, tmp_pa
     joined = told(world)
     heads = {**joined.heads, world["phone"].id: (joined.heads[world["phone"].id][0], "ab" * 32)}
     joined = msgspec.structs.replace(joined, heads=heads)
-    with join(world, tmp_path / "home", tmp_path / "ring", joined) as store:
-        with pytest.raises(RelayMisbehaves, match="another history"):
-            first_round(world, store)
+    with (
+        join(world, tmp_path / "home", tmp_path / "ring", joined) as store,
+        pytest.raises(RelayMisbehaves, match="another history"),
+    ):
+        first_round(world, store)
 
 
 def test_a_folder_that_is_away_at_the_first_round_is_for_later(world: World, tmp_path: Path) -> None:
