@@ -102,6 +102,7 @@ def check_target(path: Path, *, replace: bool = True) -> None:
 def check_writable(folder: Path) -> None:
     """Check that names can be made and removed in the folder; raises ``CannotWrite``, ``DiskFull``."""
     probe = folder / f".keyferry-{secrets.token_hex(8)}.new"
+    _sweep_abandoned(folder)
     with write_errors(folder):
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         probe.unlink()

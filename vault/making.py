@@ -150,12 +150,13 @@ def _clear_unfinished(home: Path) -> None:
 
 
 def _clear(home: Path, vault_id: str, holder: Holder) -> None:
-    """Remove what an unfinished ``init`` has made, the settings last."""
-    with contextlib.suppress(KeyferryError):
-        holder.forget(vault_id)
+    """Remove what an unfinished ``init`` has made, the settings last; a vault that cannot be removed keeps its key."""
     with contextlib.suppress(OSError):
-        for name in (STORE, f"{STORE}-wal", f"{STORE}-shm", RECOVERY, SETTINGS):
+        for name in (STORE, f"{STORE}-wal", f"{STORE}-shm", RECOVERY):
             (home / name).unlink(missing_ok=True)
+        with contextlib.suppress(KeyferryError):
+            holder.forget(vault_id)
+        (home / SETTINGS).unlink(missing_ok=True)
 
 
 def _exists(home: Path) -> VaultExists:
