@@ -121,7 +121,7 @@ def watch_me() -> int:
 
 
 def _program(column: int, machine: int) -> list[bytes]:
-    numbers = {name: entry[column] for name, entry in _CALLS.items() if entry[column] is not None}
+    numbers = {name: number for name, entry in _CALLS.items() if isinstance(number := entry[column], int)}
     steps = [_step(_LOAD, 4), _step(_EQUAL, machine, 1, 0), _step(_RETURN, _ALLOW), _step(_LOAD, 0)]
     for name, number in numbers.items():
         if name in _OPENS:
@@ -133,8 +133,8 @@ def _program(column: int, machine: int) -> list[bytes]:
     return [*steps, _step(_RETURN, _ALLOW)]
 
 
-def _step(code: int, value: int | None, then: int = 0, otherwise: int = 0) -> bytes:
-    return struct.pack("HBBI", code, then, otherwise, value or 0)
+def _step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
+    return struct.pack("HBBI", code, then, otherwise, value)
 
 
 def receive(handle: int) -> Call | None:

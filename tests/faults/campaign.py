@@ -49,12 +49,13 @@ class Problem:
     """What did not hold after one fault."""
 
     fault: Fault
-    call: str
+    operation: str
+    path: str
     kind: str  # lost, half, or other
     what: str
 
     def __str__(self) -> str:
-        return f"{self.fault.kind.value} at {self.fault.at} ({self.call}): {self.what}"
+        return f"{self.fault.kind.value} at {self.fault.at} ({self.operation} {self.path}): {self.what}"
 
 
 @dataclass
@@ -70,12 +71,12 @@ class Report:
     @property
     def points(self) -> int:
         """How many faults met their call."""
-        return sum(sum(counter.values()) for counter in self.met.values())
+        return sum(counter.total() for counter in self.met.values())
 
     @property
     def kills(self) -> int:
         """How many of them ended the process."""
-        return sum(sum(counter.values()) for kind, counter in self.met.items() if kind.kills)
+        return sum(counter.total() for kind, counter in self.met.items() if kind.kills)
 
     @property
     def is_complete(self) -> bool:
@@ -83,23 +84,23 @@ class Report:
         return self.met == self.asked
 
     def __str__(self) -> str:
-        kinds = list(self.asked)
-        head = ["calls", *(kind.value for kind in kinds), "lost sets", "half states", "other"]
-        lines = [f"{self.name:<28}" + "".join(f"{word:>14}" for word in head)]
-        for operation in (name for name in OPERATIONS if any(call.operation == name for call in self.calls)):
-            row = [str(sum(call.operation == operation for call in self.calls))]
-            row += [f"{self.met[kind][operation]}/{self.asked[kind][operation]}" for kind in kinds]
-            row += [str(self._count(operation, sort)) for sort in ("lost", "half", "other")]
-            lines.append(f"  {operation:<26}" + "".join(f"{word:>14}" for word in row))
-        row = [str(len(self.calls))]
-        row += [f"{sum(self.met[kind].values())}/{sum(self.asked[kind].values())}" for kind in kinds]
-        row += [str(self._count(None, sort)) for sort in ("lost", "half", "other")]
-        lines.append(f"  {'all':<26}" + "".join(f"{word:>14}" for word in row))
-        return "\n".join([*lines, *(f"  ! {problem}" for problem in self.problems)])
+        head = ("calls", *(kind.value for kind in self.asked), "lost sets", "half states", "other")
+        present = [name for name in (*OPERATIONS, "all done") if any(counts[name] for counts in self.asked.values())]
+        lines = [_row(self.name, head), *(_row(f"  {name}", self._cells(name)) for name in present)]
+        return "\n".join([*lines, _row("  all", self._cells(None)), *(f"  ! {problem}" for problem in self.problems)])
 
-    def _count(self, operation: str | None, sort: str) -> int:
-        found = (problem for problem in self.problems if problem.kind == sort)
-        return sum(operation is None or problem.call.startswith(f"{operation} ") for problem in found)
+    def _cells(self, operation: str | None) -> Iterator[str]:
+        yield str(sum(operation in (None, call.operation) for call in self.calls))
+        for kind, asked in self.asked.items():
+            counts = (self.met[kind], asked)
+            yield "/".join(str(one.total() if operation is None else one[operation]) for one in counts)
+        for sort in ("lost", "half", "other"):
+            found = [problem for problem in self.problems if problem.kind == sort]
+            yield str(sum(operation in (None, problem.operation) for problem in found))
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"{name:<26}" + "".join(f"{cell:>14}" for cell in cells)
 
 
 class _Trial:
@@ -209,8 +210,8 @@ def settle() -> None:
     time.sleep(1.1)
 
 
-def run(campaign: Campaign, folder: Path, kinds: Sequence[Kind] = AT_EACH, *, every: int = 1) -> Report:
-    """Strike the campaign's command at each call, or at every nth, in a folder that is empty."""
+def run(campaign: Campaign, folder: Path, kinds: Sequence[Kind] = AT_EACH) -> Report:
+    """Strike the campaign's command at each of its calls, in a folder that is empty."""
     root = folder / "place"
     root.mkdir(parents=True)
     with Keyferry(root) as keyferry:
@@ -218,16 +219,13 @@ def run(campaign: Campaign, folder: Path, kinds: Sequence[Kind] = AT_EACH, *, ev
         report = Report(campaign.name, trial.calls)
         for kind in kinds:
             asked, met = report.asked.setdefault(kind, Counter()), report.met.setdefault(kind, Counter())
-            for at, call in _places(trial.calls, kind, every):
-                operation = call.operation if call else "all done"
+            for at, call in _places(trial.calls, kind):
+                fault, operation = Fault(kind, at), call.operation if call else "all done"
                 asked[operation] += 1
-                ran, was_met = trial.strike(Fault(kind, at))
+                ran, was_met = trial.strike(fault)
                 met[operation] += was_met
-                name = f"{operation} {_relative(call, root)}"
-                found = [
-                    Problem(Fault(kind, at), name, sort, what) for sort, what in trial.problems(Fault(kind, at), ran)
-                ]
-                report.problems += found
+                path = _relative(call, root)
+                report.problems += (Problem(fault, operation, path, *found) for found in trial.problems(fault, ran))
     return report
 
 
@@ -237,11 +235,9 @@ def _age(root: Path) -> None:
         os.utime(path, (path.stat().st_mtime - 86_400,) * 2)
 
 
-def _places(made: list[Call], kind: Kind, every: int) -> Iterator[tuple[int, Call | None]]:
+def _places(made: list[Call], kind: Kind) -> Iterator[tuple[int, Call | None]]:
     for number, call in enumerate(made, 1):
-        if kind is Kind.TORN and not call.is_halvable:
-            continue
-        if (number - 1) % every == 0:
+        if kind is not Kind.TORN or call.is_halvable:
             yield number, call
     if kind.cuts:
         yield len(made) + 1, None  # the command has said that it is done

@@ -24,7 +24,6 @@ class Disk:
     root: Path
     _content: dict[Number, bytes] = field(default_factory=dict)
     _names: dict[Path, dict[str, Number | None]] = field(default_factory=dict)  # None: a folder
-    _began_with: frozenset[Path] = frozenset()
 
     def before(self, call: Call) -> None:
         """Note what the call is about to change or to flush."""
@@ -45,8 +44,9 @@ class Disk:
     def cut(self, *, early: bool) -> None:
         """Take away what was not flushed; ``early`` takes the names that were not flushed as well."""
         now: dict[Number, Path] = {}
-        for folder, _, files in os.walk(self.root):
-            now.update({(Path(folder) / name).lstat().st_ino: Path(folder) / name for name in files})
+        for path in self.root.rglob("*"):
+            if path.is_symlink() or not path.is_dir():
+                now[path.lstat().st_ino] = path
         for number, content in self._content.items():
             if number in now:
                 _set(now[number], content)

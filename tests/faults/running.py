@@ -245,7 +245,7 @@ class _Watch:
 
 @contextmanager
 def _streams(stdin: bytes) -> Iterator[tuple[BinaryIO, BinaryIO, BinaryIO]]:
-    make: Callable[[], BinaryIO] = tempfile.TemporaryFile  # type: ignore[assignment]
+    make: Callable[[], BinaryIO] = tempfile.TemporaryFile
     with make() as given, make() as out, make() as err:
         given.write(stdin)
         given.seek(0)

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from backup import book as books
 from backup import making, reading, targets
 from backup.reading import Opener
 from tests.faults.oracle import CANARY, opener
@@ -213,20 +215,10 @@ def terminal(place: Path, tmp_path: Path) -> Terminal:
 
 def targeted(terminal: Terminal) -> None:
     """Let the copied home know where its own target is now."""
-    from backup import book as books
-
     with terminal.store() as store:
-        here = terminal.home / "backups"
         local = books.load(store, terminal.home).targets[0]
-        books.change(
-            store,
-            terminal.home,
-            lambda book: books.with_target(book, type(local)(**{**fields(local), "path": str(here)})),
-        )
-
-
-def fields(value: object) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}  # type: ignore[attr-defined]
+        here = msgspec.structs.replace(local, path=str(terminal.home / "backups"))
+        books.change(store, terminal.home, lambda book: books.with_target(book, here))
 
 
 HARM: dict[str, Callable[[bytes], bytes]] = {
