@@ -124,7 +124,9 @@ def epoch_keys_of(chain: Sequence[bytes], kit: Kit) -> dict[int, bytes]:
 
     found = membership.read_chain(chain).epochs
     own = epochs.kit_id(kit.recipient)
-    return {one.number: epochs.unwrap_by_kit(one.wraps[own][1], kit.identity) for one in found if own in one.wraps}
+    opened = {one.number: epochs.unwrap_by_kit(one.wraps[own][1], kit.identity) for one in found if own in one.wraps}
+    promised = {one.number: one.commitment for one in found}
+    return {number: key for number, key in opened.items() if epochs.commitment_of(key) == promised[number]}
 
 
 def with_keys(

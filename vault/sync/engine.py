@@ -149,6 +149,8 @@ def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
             if wrapped is None:
                 continue
             key = epochs.unwrap_by_kit(wrapped[1], kit.identity)
+            if epochs.commitment_of(key) != epoch.commitment:
+                continue
             log.keep_epoch_key(store, epoch.number, key)
             wraps = _wraps(_read(chain), key, epoch.number, [own.device_id])
             added = membership.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.ed25519, now=now)
@@ -590,6 +592,10 @@ def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head
             return WAITING
         if known is None or heads.get(device, Head(0, b"")).seq < seen.seq:
             return WAITING
+    if header.epoch < max((one.number for one in stands[0].epochs if one.entry <= stands[1]), default=0):
+        text = f"{name} sealed an entry with a key that was replaced before; a revoked device could have read it"
+        done.findings.append(Finding("epoch", text))
+        return WAITING
     if header.suite < _floor(*stands):
         done.findings.append(Finding("suite", f"{name} sealed an entry in a weaker way than this vault allows"))
         return WAITING
@@ -651,9 +657,10 @@ def _void_revoked(store: Store, done: Received) -> None:
     for one in found.revoked:
         if one.last is None or one.device_id == own:  # a device that is revoked keeps what it has
             continue
-        sql = "SELECT count(*) FROM sync_entries WHERE device = ? AND seq > ? AND state = 'applied'"
-        if db.value(sql, (one.device_id, one.last[0])):
-            db.do("UPDATE sync_entries SET state = 'void' WHERE device = ? AND seq > ?", (one.device_id, one.last[0]))
+        beyond = "device = ? AND (seq > ? OR (seq = ? AND hash <> ?))"
+        cut = (one.device_id, one.last[0], one.last[0], one.last[1])
+        if db.value(f"SELECT count(*) FROM sync_entries WHERE state = 'applied' AND {beyond}", cut):  # noqa: S608
+            db.do(f"UPDATE sync_entries SET state = 'void' WHERE {beyond}", cut)  # noqa: S608 - fixed text
             voided = True
     if voided:
         _rebuild(store, done)
@@ -742,8 +749,8 @@ def _write_around(store: Store, kind: str, id_: str, row: dict[str, Any] | None)
         kept = store.database.value("SELECT body FROM extras WHERE format = ?", (id_,))
     elif kind == BLOB:
         kept = _want_blob(store, id_, row)
-    else:
-        kept = _write_name(store, id_, row)
+    else:  # a kind that this version does not know stays in the log
+        kept = _write_name(store, id_, row) if kind == DEVICE else None
     _keep_row(store, kind, id_, kept)
 
 
