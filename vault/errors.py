@@ -1,7 +1,7 @@
 """Every error a user can meet, with its exit code and what to do next.
 
-Exit codes: 2 usage, 3 declared losses, 4 undeclared loss, 5 health, 10-19 the export file,
-20-39 vault, keys and kit, 40-43 writing, 44-53 backups, 54-58 sync, 59 a bug of ours. A message never holds content of a file.
+Exit codes: 2 usage, 3 declared losses, 4 undeclared loss, 5 health, 10-19 the export file, 20-39 vault, keys and kit,
+40-43 writing, 44-53 backups, 54-58 sync, 59 a bug of ours. A message never holds content of a file.
 """
 
 from __future__ import annotations
