@@ -1,0 +1,96 @@
+"""What sync costs: ``python -m benchmarks.sync [ITEMS ...]``.
+
+A vault's first sync into a folder, the first one of a device that has just joined, and the bytes of a one-field edit.
+Processor seconds of this process, each vault on disk with synchronous FULL.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from vault import device, identity, keys, membership
+from vault.model import Item
+from vault.moment import now
+from vault.store import Store
+from vault.sync import engine, joining, log, pairing, session, ways
+from vault.sync.folder import Folder
+
+KEYFERRY = [sys.executable, str(Path(__file__).resolve().parent.parent / "keyferry.py")]
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'items':>8}  {'first sync':>10}  {'new device':>10}  {'MiB':>5}  {'one edit':>9}")
+    for count in map(int, sys.argv[1:] or ["10000", "50000"]):
+        with tempfile.TemporaryDirectory(prefix="keyferry-sync-") as place:
+            print(row(Path(place), count), flush=True)
+
+
+def row(place: Path, count: int) -> str:
+    """Return the line of one size."""
+    export, way = place / "export.json", ways.Way(folder=str(place / "folder"))
+    (place / "folder").mkdir()
+    for call in (
+        [sys.executable, "-m", "benchmarks.exports", "bitwarden", str(export), str(count)],
+        [*KEYFERRY, "init", "--home", str(place / "old"), "--key-file", str(place / "old.key")],
+        [*KEYFERRY, "migrate", str(export), "--home", str(place / "old")],
+    ):
+        subprocess.run(call, check=True, capture_output=True)
+    with keys.open_vault(place / "old") as store:
+        folder = Folder(place / "folder", store.vault_id)
+        engine.begin(store, now())
+        first = timed(store, folder)
+        joined, own = admitted(store, folder)
+        size = edited(store)
+    holder = keys.choose_holder(place / "new", key_file=place / "new.key")
+    fresh = joining.join_vault(
+        place / "new", own, joined, lambda made: joining.begin(made, way, joined), now=now(), holder=holder
+    )
+    with fresh:
+        pulled = timed(fresh, Folder(place / "folder", fresh.vault_id))
+        assert fresh.count() == count, fresh.count()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return f"{count:>8}  {first:>9.2f}s  {pulled:>9.2f}s  {peak:>5}  {size:>7} B"
+
+
+def timed(store: Store, folder: Folder) -> float:
+    """Return the processor seconds of one round."""
+    begun = time.process_time()
+    session.sync(store, folder, lambda: int(time.time() * 1000))
+    return time.process_time() - begun
+
+
+def admitted(store: Store, folder: Folder) -> tuple[pairing.Joined, device.Device]:
+    """Enrol a new device without any talk, and return what it is told."""
+    own = device.new_device()
+    chain = identity.own_chain(store)
+    added = membership.enrol(chain, own, name="", by=identity.own_device(store).ed25519, now=now())
+    member = membership.read_chain((*chain, added)).member(own.device_id)
+    assert member is not None
+    longer = engine.enrol(store, member, added, now())
+    timed(store, folder)
+    heads = {one: (head.seq, head.hash.hex()) for one, head in log.heads(store.database).items()}
+    facts = {"name": "", "kit_recipient": "", "kit_checked_at": "", "old_kits": "[]", "names": {}, "heads": heads}
+    return msgspec.convert({**facts, "chain": longer}, pairing.Joined), own
+
+
+def edited(store: Store) -> int:
+    """Change one field of one item and return the size of the entry that says so."""
+    item: Item = next(store.items())
+    store.put(msgspec.structs.replace(item, title=item.title + "!"), now=now())
+    engine.record(store, int(time.time() * 1000))
+    own = identity.own_device(store).device_id
+    newest = log.get(store.database, own, log.heads(store.database)[own].seq)
+    assert newest is not None
+    return len(newest.body)
+
+
+if __name__ == "__main__":
+    main()
