@@ -145,9 +145,10 @@ def with_keys(
 
 
 def _begin_log(store: Store, epoch_keys: dict[int, bytes]) -> None:
-    from vault.sync import log
+    from vault.sync import log, restored
 
     log.begin(store)
+    restored.keep_base(store)
     for number, key in epoch_keys.items():
         log.keep_epoch_key(store, number, key)
     log.write_setting(store, log.Setting(restored=True))

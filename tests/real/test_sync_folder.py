@@ -1,4 +1,4 @@
-"""Real processes that sync through a real folder: killed at any moment, at the same time, on a full disk, by the agent."""
+"""Real processes sync through a real folder: killed at any moment, at the same time, on a full disk, by the agent."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_full_stick_is_told_and_goes_on_when_there_is_room(tmp_path: Path, sma
         assert "Traceback" not in done.err
         assert content(laptop) == before
         filler.unlink()
-        assert not [path for path in small.rglob(".keyferry-*.new")]
+        assert not list(small.rglob(".keyferry-*.new"))
     settled(laptop, phone)
     assert content(laptop) == content(phone)
 

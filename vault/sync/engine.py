@@ -21,7 +21,7 @@ from vault.kit import Kit
 from vault.membership import Membership
 from vault.model import Collection, Item
 from vault.store import Store
-from vault.sync import clock, entry, epochs, log, merge
+from vault.sync import clock, entry, epochs, log, merge, restored
 from vault.sync.entry import Head, Header
 from vault.sync.log import APPLIED, PARKED, VOID, WAITING, Stored
 from vault.views import display_title
@@ -360,8 +360,10 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
             _void_revoked(store, done)
         _take_each(store, (one for one in arrived if one[0] == ENTRY), done)
         if is_member(store):
+            edits = restored.edits(store)
             _advance(store, now_ms, done)
             _write_vault(store, done)
+            restored.reapply(store, (one for one in edits if (one.kind, one.id) in done.changed), moment.now())
     return done
 
 

@@ -16,7 +16,7 @@ from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachab
 from vault.kit import Kit
 from vault.membership import read_chain as _read
 from vault.store import Store
-from vault.sync import engine, entry, log
+from vault.sync import engine, entry, log, restored
 from vault.sync.engine import ENTRY, MEMBER, Finding, Message, Received
 from vault.sync.entry import Head
 from vault.sync.log import Stored
@@ -110,6 +110,7 @@ def _settle_restored(store: Store, now_ms: Callable[[], int]) -> None:
         with store.transaction():
             log.write_setting(store, msgspec.structs.replace(setting, restored=False))
             engine.record(store, now_ms())
+            restored.drop_base(store)
 
 
 def _begin_there(store: Store, transport: Transport, upload_again: bool) -> None:
