@@ -47,6 +47,7 @@ class EvilRelay(Relay):
     """The relay with its lies; each is named after its row of the threat table where it has one."""
 
     switch = ""
+    _asker = ""
 
     async def page_of(self, known: Known, after: int, limit: int) -> Page:
         page = await super().page_of(known, after, limit)
@@ -83,6 +84,7 @@ class EvilRelay(Relay):
         return etag, body
 
     async def answer_heads(self, request: Request) -> Response:
+        self._asker = request.headers.get(wire.DEVICE, "")
         if self.switch == "garbage":
             return Response(b"\xff" * 64, media_type="application/octet-stream")
         if self.switch == "redirect":
@@ -145,9 +147,9 @@ class EvilRelay(Relay):
         )
 
     def heads_t3_behind_the_pins(self, heads: Heads) -> Heads:
-        """Roll back as soon as a device has joined."""
-        self._begun = getattr(self, "_begun", heads.height)
-        return self.heads_t2_rolled_back(heads) if heads.height > self._begun else heads
+        """Roll back for a device that has not written anything yet."""
+        is_new = self._asker not in {one.device_id for one in heads.devices}
+        return self.heads_t2_rolled_back(heads) if is_new else heads
 
     def heads_t4_other_history(self, heads: Heads) -> Heads:
         """Show another newest entry of each device under the same number."""

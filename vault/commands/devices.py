@@ -51,7 +51,7 @@ def pair(session: Session, relay: str | None, pin: str | None, folder: Path | No
         try:
             inviter.meet()
             session.say(f"{inviter.name or 'the new device'} answers; type the six digits that it shows")
-            member = inviter.admit(session.ask("digits"), now())
+            member = inviter.admit(session.ask("digits"), now(), lambda: rounds.sync(store, transport, _now_ms))
         except (KeyferryError, KeyboardInterrupt):
             channel.burn()  # the other device need not wait
             raise

@@ -25,6 +25,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -213,8 +214,12 @@ class Inviter:
         self._talk.say(nonce)
         self._digits = self._talk.digits(nonce, other)
 
-    def admit(self, typed: str, now: Instant) -> Member:
-        """Enrol the new device if the digits are right; the one miss burns the slot. Raises ``PairingFailed``."""
+    def admit(self, typed: str, now: Instant, publish: Callable[[], object] = lambda: None) -> Member:
+        """Enrol the new device if the digits are right; the one miss burns the slot.
+
+        ``publish`` brings the enrolment to the relay or folder before the new device is told to go there. Raises
+        ``PairingFailed``, and what ``publish`` raises; the slot is burnt then as well.
+        """
         if self._bundle is None or not hmac.compare_digest("".join(typed.split()).encode(), self._digits.encode()):
             self._talk.burn()
             raise PairingFailed(
@@ -231,8 +236,14 @@ class Inviter:
         if member is None:
             raise PairingFailed("the other device could not be enrolled", hint="begin again: keyferry device pair")
         with store.transaction():
-            longer = engine.enrol(store, member, added, now)
+            engine.enrol(store, member, added, now)
             identity.name_device(store, member.device_id, self.name)
+        try:
+            publish()
+        except BaseException:
+            self._talk.burn()
+            raise
+        longer = identity.own_chain(store)
         self._talk.say(crypto.packed(*longer), json.dumps(_parting(store)).encode())
         return member
 
