@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.sync.world import World
+from vault.errors import NotSynced
 from vault.model import File
 from vault.rows import document_name
 from vault.sync import doctoring, engine, ways
@@ -114,6 +115,6 @@ def test_attachments_that_have_not_arrived(world: World) -> None:
 def test_a_revoked_device(world: World) -> None:
     engine.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
     world["laptop"].sync()
-    with pytest.raises(engine.NotSynced):
+    with pytest.raises(NotSynced):
         world["phone"].sync()
     assert "was revoked" in causes(world, "phone")[0].cause

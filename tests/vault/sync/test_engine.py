@@ -15,13 +15,13 @@ import pytest
 from tests.vault.sync.world import KEY, KIT, START_MS, World, a_device
 from vault import identity, membership, moment
 from vault.canonical import canonical
-from vault.errors import NotSynced, UsageError
+from vault.errors import ForgedEntry, NotSynced, UsageError
 from vault.model import BasicAuth, Collection, CustomFields, Field, File, Item, Past, Url, concealed
 from vault.rows import document_name
 from vault.runs import Run
 from vault.secret import Secret
 from vault.store import Store
-from vault.sync import clock, engine, entry, log, merge
+from vault.sync import clock, engine, entry, epochs, log, merge
 from vault.sync.engine import ENTRY, MEMBER
 
 DAY_MS = 24 * 3600 * 1000
@@ -458,13 +458,13 @@ def test_a_revoked_device_cannot_read_what_is_written_after(three: World) -> Non
     assert newest and bodies
     for data in bodies:
         for key in keys.values():
-            with pytest.raises(engine.ForgedEntry, match="another key"):
+            with pytest.raises(ForgedEntry, match="another key"):
                 entry.open_entry(data, entry.read_header(data), key)
     assert phone.item("new secret") is None
     assert membership.read_chain(three["phone"].chain()).epochs[-1].wraps.keys() == {
         three["laptop"].id,
         three["desk"].id,
-        engine.epochs.kit_id(KIT.recipient),
+        epochs.kit_id(KIT.recipient),
     }
 
 

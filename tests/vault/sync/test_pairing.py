@@ -299,8 +299,8 @@ def test_another_inviter_than_the_one_that_showed_the_code_is_refused(tmp_path: 
 def test_an_inviter_that_changes_its_nonce_is_noticed(
     world: World, code: Invitation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairing, "_commitment", lambda nonce: bytes(32) if threading.current_thread() is main else b"x")
     main = threading.current_thread()
+    monkeypatch.setattr(pairing, "_commitment", lambda nonce: bytes(32) if threading.current_thread() is main else b"x")
     wire = Wire()
     guest = Guest(code, wire, a_device("new"))
     inviter = Inviter(world["laptop"].store, code, wire)

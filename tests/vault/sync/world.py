@@ -12,7 +12,7 @@ import msgspec
 
 from vault import device as devices
 from vault import identity, membership, moment
-from vault.canonical import canonical
+from vault.canonical import canonical, decode_item
 from vault.crypto import to_text
 from vault.device import Device, new_device
 from vault.kit import Kit
@@ -90,7 +90,7 @@ class Vault:
         return item.title if item is not None else None
 
     def past_titles(self, id_: str) -> set[str]:
-        return {engine.canonical.decode_item(body).title for _, body in self.store.past(id_)}
+        return {decode_item(body).title for _, body in self.store.past(id_)}
 
     def content(self) -> bytes:
         """All that a person has in this vault, in an order that does not depend on the device."""
