@@ -105,8 +105,9 @@ class Home:
             return canonical(store.vault())
 
     def files(self) -> set[str]:
-        """Return the names of the files in the folder; those that SQLite lays beside an open one left out."""
-        return {path.name for path in self.path.iterdir() if not path.name.endswith(("-wal", "-shm"))}
+        """Return the names in the folder; what SQLite lays beside an open file, and the backups, left out."""
+        beside = ("-wal", "-shm", "backups", "backup.lock")
+        return {path.name for path in self.path.iterdir() if not path.name.endswith(beside)}
 
 
 def _bare_environment(home: Path) -> dict[str, str]:

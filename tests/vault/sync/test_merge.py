@@ -351,7 +351,9 @@ def test_what_an_older_version_cannot_hold_survives_its_changes() -> None:
     op = merge.ops_between(*ITEM, thing, edited, 2, read_as=older)
     assert op is not None
     assert merge.apply(thing, op, device="b", seq=1, seen={"a": 1}).row() == {
-        "id": "x", "title": "new", "future": 1,
+        "id": "x",
+        "title": "new",
+        "future": 1,
         "credentials": [{"type": "note"}, {**login, "password": {"value": "2"}, "strength": 3}],
     }
 
