@@ -331,6 +331,29 @@ def _unsafe_to_prune(book: Book, target: Target, folder: Path, removed: Sequence
     return None
 
 
+def lost(store: Store, home: Path) -> tuple[tuple[Target, Made], ...]:
+    """Return what is damaged or missing at a target that is here, and of which no good copy is within reach."""
+    book = books.load(store, home)
+    found = []
+    for target in book.targets:
+        with contextlib.suppress(KeyferryError):
+            targets.locate(target)
+            bad = (book.made(copy.set) for copy in target.copies if copy.trouble)
+            found += [(target, made) for made in bad if made is not None and not _elsewhere(book, target, made)]
+    return tuple(found)
+
+
+def forget(store: Store, home: Path, gone: Sequence[tuple[Target, Made]], *, now: Instant) -> None:
+    """Expect these sets no longer and end the alarms about them; what is left of their files stays where it is."""
+
+    def without(book: Book) -> Book:
+        for target, made in gone:
+            book = books.healed(_without(book, target.id, (made,)), target.id, made.id, now)
+        return book
+
+    books.change(store, home, without)
+
+
 def _without(book: Book, target_id: str, removed: Sequence[Made]) -> Book:
     target = book.target(target_id)
     if target is None:

@@ -205,6 +205,8 @@ def prune(session: Session, dry_run: bool) -> int:
         ):
             more = care.prune(store, session.home, whole=True)
             done = (*done, *(one for one in more if one.removed))
+        if not dry_run:
+            _forget_lost(session, store)
     rows = [(one.path, made.id, made.made_at) for one in done for made in one.removed]
     session.table(("target", "set", "made at"), rows)
     for one in done:
@@ -213,6 +215,19 @@ def prune(session: Session, dry_run: bool) -> int:
     session.done(f"{'would remove' if dry_run else 'removed'} {counted(len(rows), 'file')}")
     session.out(done)
     return 0
+
+
+def _forget_lost(session: Session, store: Store) -> None:
+    """Offer to expect what is lost for good no longer, so that it stops being an alarm."""
+    from backup import care
+    from vault.moment import now
+
+    gone = care.lost(store, session.home)
+    if gone and session.confirm(
+        f"{counted(len(gone), 'file')} cannot be read and no good copy is within reach. Expect them no longer?"
+    ):
+        care.forget(store, session.home, gone, now=now())
+        session.say(f"{counted(len(gone), 'file')} are expected no longer; what is left of them was not touched")
 
 
 @command("diff", parent=backup, help="Compare two backups, or a backup with the vault: which items differ.")

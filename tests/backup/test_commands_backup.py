@@ -560,3 +560,18 @@ def test_two_at_once_are_one_sentence(run: Terminal) -> None:
             done = run("backup", *line)
             assert done.code == 23
             assert "another Keyferry process is making or checking backups" in done.err
+
+
+def test_a_set_that_is_lost_for_good_is_expected_no_longer_if_a_person_says_so(run: Terminal, tmp_path: Path) -> None:
+    first = made(run)
+    for path in tmp_path.rglob(first["name"]):
+        path.unlink()
+    edit(run, "Later")
+    made(run)
+    assert run("backup", "verify").code == 5
+    good(run("backup", "prune", "--yes"))
+    assert run("backup", "verify").code == 5
+    done = good(run.shell("backup", "prune", stdin=b"y\n"))
+    assert "2 files are expected no longer" in done.out
+    good(run("backup", "verify"))
+    assert first["id"] not in good(run("backup", "list")).out

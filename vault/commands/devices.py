@@ -168,21 +168,30 @@ def list_(session: Session) -> None:
 
 @command("revoke", parent=device, help="End a device's membership, and list every secret it has seen.")
 @click.argument("name", metavar="NAME")
-def revoke(session: Session, name: str) -> None:
+@click.option(
+    "--kit",
+    "kit_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE|-",
+    help="Sign it with the kit, so that a device that is older than this one cannot undo it.",
+)
+def revoke(session: Session, name: str, kit_file: Path | None) -> None:
     """Revoke a device."""
     from backup import archive
+    from vault.asking import given_kit
     from vault.errors import SyncError
     from vault.moment import now
     from vault.sync import engine, log, revoking, ways
     from vault.sync import session as rounds
 
+    kit = given_kit(session, kit_file) if kit_file is not None else None
     with opened_by(session) as opened:
         store = opened.store
         member = revoking.find(store, name)
         if log.is_on(store) and (way := ways.remembered(store)) is not None:
             with contextlib.suppress(SyncError):  # it is revoked as of what is known here
                 rounds.sync(store, ways.transport(store, way), _now_ms)
-        engine.revoke(store, member.device_id, now())
+        engine.revoke(store, member.device_id, now(), kit=kit)
         seen = revoking.secrets_seen(store)
         sent = _send(session, opened)
         old = archive.open_to(store, session.home, member.since)

@@ -158,15 +158,19 @@ def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
         identity.write_membership(store, chain)
 
 
-def revoke(store: Store, device_id: str, now: moment.Instant) -> tuple[bytes, ...]:
-    """End a device's membership as of what is applied here, begin a new epoch without it; returns the longer chain."""
+def revoke(store: Store, device_id: str, now: moment.Instant, *, kit: Kit | None = None) -> tuple[bytes, ...]:
+    """End a device's membership as of what is applied here, begin a new epoch without it; returns the longer chain.
+
+    Signed by the kit's root, nobody can outrank it; signed by this device, one that was enrolled earlier can.
+    """
     with store.transaction():
         chain = identity.own_chain(store)
         own = identity.own_device(store)
         last = log.heads(store.database).get(device_id) if log.is_on(store) else None
         upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
         counted = upto if log.is_on(store) else None
-        chain = (*chain, membership.revoke(chain, device_id, by=own.ed25519, now=now, last=counted))
+        by = kit.root if kit is not None else own.ed25519
+        chain = (*chain, membership.revoke(chain, device_id, by=by, now=now, last=counted))
         identity.write_membership(store, chain)
         if log.is_on(store):
             chain = _new_epoch(store, chain, now)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.vault.sync.world import World
-from vault import identity
+from tests.vault.sync.world import KIT, World
+from vault import identity, membership
 from vault.errors import NoSuchItem, UsageError
 from vault.model import BasicAuth, CustomFields, Field, Item, Note, Past, Totp, concealed
 from vault.secret import Secret
@@ -76,3 +76,12 @@ def test_a_revoked_device_is_not_found_again(world: World) -> None:
     engine.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
     with pytest.raises(NoSuchItem):
         revoking.find(world["laptop"].store, "phone")
+
+
+def test_a_revocation_signed_by_the_kit_stands_above_one_of_an_older_device(world: World) -> None:
+    laptop, phone = world["laptop"], world["phone"]
+    at = "2026-11-23T12:00:00Z"
+    by_root = engine.revoke(phone.store, laptop.id, at, kit=KIT)
+    by_elder = engine.revoke(laptop.store, phone.id, at)
+    assert membership.outranks(by_root, by_elder)
+    assert not membership.outranks(by_elder, by_root)
