@@ -105,11 +105,13 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def pair(world: World, *, join: str = "desk") -> tuple[subprocess.CompletedProcess[str], str]:
+def pair(
+    world: World, *, join: str = "desk", way: tuple[str, ...] = ()
+) -> tuple[subprocess.CompletedProcess[str], str]:
     """Pair a device with the laptop; return how joining ended and what the laptop printed."""
-    url = f"https://127.0.0.1:{world.port}"
+    through = way or ("--relay", f"https://127.0.0.1:{world.port}")
     inviting = subprocess.Popen(
-        [*KEYFERRY, "device", "pair", "--relay", url, "--home", str(world.place / "laptop")],
+        [*KEYFERRY, "device", "pair", *through, "--home", str(world.place / "laptop")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -126,7 +128,7 @@ def pair(world: World, *, join: str = "desk") -> tuple[subprocess.CompletedProce
     code = printed.rpartition("code: ")[2].strip()
     home = world.place / join
     joining = subprocess.Popen(
-        [*KEYFERRY, "device", "join", code, "--home", str(home), "--key-file", str(world.place / f"{join}.key")],
+        [*KEYFERRY, "device", "join", code, *way, "--home", str(home), "--key-file", str(home) + ".key"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
