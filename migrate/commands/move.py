@@ -109,16 +109,15 @@ def _one(
 @contextmanager
 def _store(session: Session, dry_run: bool) -> Iterator[Store]:
     """Give the vault of this home, made if there is none; what was made for a move that fails goes again."""
-    from backup import archive
     from vault.keys import has_vault, init_vault
 
     if has_vault(session.home):
         with open_vault(session) as store:
-            if not dry_run:
+            if not dry_run and store.count():
                 copy_before(session, store)
             yield store
-            if not dry_run and (trouble := archive.keep_up(store, session.home)):
-                session.warn(trouble)
+            if not dry_run and not _is_fresh(store):
+                _keep_up(session, store)
         return
     if dry_run:
         with _scratch() as store:
@@ -134,6 +133,21 @@ def _store(session: Session, dry_run: bool) -> Iterator[Store]:
         destroy(session.home)
         raise
     session.say(f"made a new vault in {session.home}")
+
+
+def _is_fresh(store: Store) -> bool:
+    """Tell whether the vault was made within the hour: no backup is due then that an agent would have made."""
+    from vault.moment import now, to_seconds
+
+    made_at = store.meta("made_at")
+    return made_at is not None and 0 <= to_seconds(now()) - to_seconds(made_at) < 3600
+
+
+def _keep_up(session: Session, store: Store) -> None:
+    from backup import archive
+
+    if trouble := archive.keep_up(store, session.home):
+        session.warn(trouble)
 
 
 def copy_before(session: Session, store: Store) -> None:

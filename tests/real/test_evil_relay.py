@@ -43,7 +43,7 @@ TELLS: dict[str, tuple[int, str]] = {
     "t8_cut_and_paste": (5, "signature that does not hold|was altered"),
     "t8_other_vault": (5, "another vault"),
     "t9_weaker_suite": (5, "signature that does not hold"),
-    "t9_other_version": (5, "not built as entries are"),
+    "t9_other_version": (5, "of another version"),
     "t16_wiped": (56, "no longer has this vault"),
     "drops_what_it_takes": (56, "has taken what this device sent and does not show it"),
     "blob_altered": (5, "attachment was altered"),
