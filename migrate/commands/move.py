@@ -157,6 +157,8 @@ def copy_before(session: Session, store: Store) -> None:
     from vault.files import check_writable
 
     check_writable(session.home)  # else there is nothing to import into either
+    with store.transaction():  # nor while somebody else writes
+        pass
     with session.progress("backing up first", store.count()) as bar:
         try:
             archive.before_change(store, session.home, advance=bar.advance)
