@@ -19,7 +19,7 @@ from vault import device, identity, keys, membership
 from vault.model import Item
 from vault.moment import now
 from vault.store import Store
-from vault.sync import engine, joining, log, pairing, session, ways
+from vault.sync import belonging, engine, joining, log, pairing, session, ways
 from vault.sync.folder import Folder
 
 KEYFERRY = [sys.executable, str(Path(__file__).resolve().parent.parent / "keyferry.py")]
@@ -45,7 +45,7 @@ def row(place: Path, count: int) -> str:
         subprocess.run(call, check=True, capture_output=True)
     with keys.open_vault(place / "old") as store:
         folder = Folder(place / "folder", store.vault_id)
-        engine.begin(store, now())
+        belonging.begin(store, now())
         first = timed(store, folder)
         joined, own = admitted(store, folder)
         size = edited(store)
@@ -74,7 +74,7 @@ def admitted(store: Store, folder: Folder) -> tuple[pairing.Joined, device.Devic
     added = membership.enrol(chain, own, name="", by=identity.own_device(store).ed25519, now=now())
     member = membership.read_chain((*chain, added)).member(own.device_id)
     assert member is not None
-    longer = engine.enrol(store, member, added, now())
+    longer = belonging.enrol(store, member, added, now())
     timed(store, folder)
     heads = {one: (head.seq, head.hash.hex()) for one, head in log.heads(store.database).items()}
     facts = {"name": "", "kit_recipient": "", "kit_checked_at": "", "old_kits": "[]", "names": {}, "heads": heads}

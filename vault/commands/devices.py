@@ -34,13 +34,13 @@ def pair(session: Session, relay: str | None, pin: str | None, folder: Path | No
     """Enrol a new device."""
     from vault.errors import KeyferryError
     from vault.moment import now
-    from vault.sync import engine, log, pairing, ways
+    from vault.sync import belonging, log, pairing, ways
     from vault.sync import session as rounds
 
     with opened_by(session) as opened:
         store = opened.store
         way = ways.chosen(store, relay, pin, folder)
-        engine.begin(store, now())
+        belonging.begin(store, now())
         ways.remember(store, way)
         transport = ways.transport(store, way)
         rounds.sync(store, transport, _now_ms)
@@ -181,7 +181,7 @@ def revoke(session: Session, name: str, kit_file: Path | None) -> None:
     from vault.asking import given_kit
     from vault.errors import SyncError
     from vault.moment import now
-    from vault.sync import engine, log, revoking, ways
+    from vault.sync import belonging, log, revoking, ways
     from vault.sync import session as rounds
 
     kit = given_kit(session, kit_file) if kit_file is not None else None
@@ -191,7 +191,7 @@ def revoke(session: Session, name: str, kit_file: Path | None) -> None:
         if log.is_on(store) and (way := ways.remembered(store)) is not None:
             with contextlib.suppress(SyncError):  # it is revoked as of what is known here
                 rounds.sync(store, ways.transport(store, way), _now_ms)
-        engine.revoke(store, member.device_id, now(), kit=kit)
+        belonging.revoke(store, member.device_id, now(), kit=kit)
         seen = revoking.secrets_seen(store)
         sent = _send(session, opened)
         old = archive.open_to(store, session.home, member.since)

@@ -53,18 +53,18 @@ def now_(
     """Make one round."""
     from vault.asking import given_kit
     from vault.moment import now
-    from vault.sync import engine, ways
+    from vault.sync import belonging, ways, writing
     from vault.sync import session as rounds
 
     kit = given_kit(session, kit_file) if kit_file is not None else None
     with opened_by(session) as opened:
         store = opened.store
         way = ways.chosen(store, relay, pin, folder)
-        engine.begin(store, now())
+        belonging.begin(store, now())
         with session.progress("syncing"):
             done = rounds.sync(store, ways.transport(store, way), _now_ms, upload_again=upload_again, kit=kit)
         ways.remember(store, way)
-        kept = engine.titles(store, done.kept_against_delete)
+        kept = writing.titles(store, done.kept_against_delete)
         count = store.count()
     _tell(session, done, kept)
     session.done(f"synced through the {way.title}: {done.sent} sent, {done.entries} received, {count:,} items here")

@@ -20,9 +20,8 @@ from vault import crypto
 from vault.device import Device
 from vault.errors import KeyferryError, PairingFailed, RelayMisbehaves, RelayUnreachable
 from vault.sync import wire
-from vault.sync.engine import Message
 from vault.sync.entry import Head
-from vault.sync.travel import Heads, Page
+from vault.sync.travel import Heads, Message, Page
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

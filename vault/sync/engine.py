@@ -9,172 +9,24 @@ void, and what they did is undone by taking all others in again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from vault import canonical, identity, membership, moment
-from vault.device import Device
 from vault.errors import DamagedVault, ForgedEntry, KeyferryError, NotSynced
-from vault.kit import Kit
 from vault.membership import Membership
-from vault.model import Collection, Item
 from vault.store import Store
-from vault.sync import clock, entry, epochs, log, merge, restored
+from vault.sync import belonging, clock, entry, epochs, log, merge, restored, things, writing
 from vault.sync.entry import Head, Header
 from vault.sync.log import APPLIED, PARKED, VOID, WAITING, Stored
-from vault.views import display_title
+from vault.sync.received import Finding, Received
+from vault.sync.standing import Ground, floor, is_void, key_of, weakest
+from vault.sync.travel import ENTRY, MEMBER, Message
 
-MEMBER, ENTRY = b"member", b"entry"
-Message = tuple[bytes, bytes]
-ITEM, COLLECTION, EXTRAS, DEVICE, BLOB = "item", "collection", "extras", "device", "blob"
 _BATCH_BYTES = 900_000  # of plaintext; an entry is a little more
 _MOST_WAITING = 100_000
 _MOST_STRAYS = 4096
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something wrong with what arrived; ``kind`` is forged, fork, revoked, parked or suite."""
-
-    kind: str
-    text: str
-
-
-_UNREADABLE = Finding("newer", "another device sent something that this version cannot read: update Keyferry")
-
-
-class Received(msgspec.Struct):
-    """What a batch of messages brought."""
-
-    entries: int = 0
-    members: int = 0
-    changed: dict[tuple[str, str], merge.Thing | None] = {}  # None: to be read again
-    findings: list[Finding] = []
-    kept_against_delete: list[str] = []
-
-
-@lru_cache(maxsize=8)
-def _read(chain: tuple[bytes, ...]) -> Membership:
-    return membership.read_chain(chain)
-
-
-def _members(store: Store) -> Membership:
-    return _read(identity.own_chain(store))
-
-
-def begin(store: Store, now: moment.Instant) -> None:
-    """Let this vault have a log from now on: its first epoch, its key wrapped for every member.
-
-    Does nothing if it has one. Raises ``DamagedVault``.
-    """
-    with store.transaction():
-        log.begin(store)
-        chain = identity.own_chain(store)
-        if not membership.read_chain(chain).epochs:
-            _new_epoch(store, chain, now)
-
-
-def _new_epoch(store: Store, chain: Sequence[bytes], now: moment.Instant) -> tuple[bytes, ...]:
-    """Add an epoch to the chain whose key goes to every present member, and keep both."""
-    found = membership.read_chain(chain)
-    key, number = epochs.new_epoch_key(), len(found.epochs)
-    wraps = _wraps(found, key, number, [member.device_id for member in found.members])
-    wraps |= _for_kit(store, key)
-    own = identity.own_device(store)
-    added = membership.begin_epoch(chain, number, epochs.commitment_of(key), wraps, by=own.ed25519, now=now)
-    longer = (*chain, added)
-    identity.write_membership(store, longer)
-    log.keep_epoch_key(store, number, key)
-    return longer
-
-
-def _wraps(found: Membership, key: bytes, number: int, devices: Iterable[str]) -> dict[str, tuple[int, bytes]]:
-    wraps = {}
-    for device_id in devices:
-        member = found.member(device_id)
-        if member is not None:
-            suite = epochs.best_suite(member.bundle)
-            data = epochs.wrap(key, member.bundle, vault=found.vault_id, epoch=number, suite=suite)
-            wraps[device_id] = (suite, data)
-    return wraps
-
-
-def _for_kit(store: Store, key: bytes) -> dict[str, tuple[int, bytes]]:
-    recipient = store.meta("kit_recipient")
-    if not recipient:
-        return {}
-    return {epochs.kit_id(recipient): (membership.KIT_SUITE, epochs.wrap_for_kit(key, recipient))}
-
-
-def seal_to_kit(store: Store, now: moment.Instant) -> None:
-    """Bring the keys of all epochs to the present kit, where they are not sealed to it yet; inside a transaction."""
-    recipient = store.meta("kit_recipient")
-    if not recipient:
-        return
-    own = identity.own_device(store)
-    for number, key in sorted(log.epoch_keys(store).items()):
-        chain = identity.own_chain(store)
-        found = _read(chain)
-        if number < len(found.epochs) and epochs.kit_id(recipient) not in found.epochs[number].wraps:
-            commitment = epochs.commitment_of(key)
-            added = membership.begin_epoch(chain, number, commitment, _for_kit(store, key), by=own.ed25519, now=now)
-            identity.write_membership(store, (*chain, added))
-
-
-def enrol(store: Store, bundle_owner: membership.Member, added: bytes, now: moment.Instant) -> tuple[bytes, ...]:
-    """Take the enrolment of a device into the chain and bring it the keys of all epochs; returns the longer chain."""
-    with store.transaction():
-        chain = (*identity.own_chain(store), added)
-        own = identity.own_device(store)
-        for number, key in sorted(log.epoch_keys(store).items()):
-            found = membership.read_chain(chain)
-            wraps = _wraps(found, key, number, [bundle_owner.device_id])
-            commitment = epochs.commitment_of(key)
-            chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.ed25519, now=now))
-        identity.write_membership(store, chain)
-    return chain
-
-
-def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
-    """Let the kit's root enrol this device if the chain does not have it. Raises ``WrongKit``, ``UsageError``."""
-    with store.transaction():
-        chain, own = identity.own_chain(store), identity.own_device(store)
-        if _read(chain).member(own.device_id) is not None:
-            return
-        chain = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
-        found = _read(chain)
-        for epoch in found.epochs:
-            wrapped = epoch.wraps.get(epochs.kit_id(kit.recipient))
-            if wrapped is None:
-                continue
-            key = epochs.unwrap_by_kit(wrapped[1], kit.identity)
-            if epochs.commitment_of(key) != epoch.commitment:
-                continue
-            log.keep_epoch_key(store, epoch.number, key)
-            wraps = _wraps(_read(chain), key, epoch.number, [own.device_id])
-            added = membership.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.ed25519, now=now)
-            chain = (*chain, added)
-        identity.write_membership(store, chain)
-
-
-def revoke(store: Store, device_id: str, now: moment.Instant, *, kit: Kit | None = None) -> tuple[bytes, ...]:
-    """End a device's membership as of what is applied here, begin a new epoch without it; returns the longer chain.
-
-    Signed by the kit's root, nobody can outrank it; signed by this device, one that was enrolled earlier can.
-    """
-    with store.transaction():
-        chain = identity.own_chain(store)
-        own = identity.own_device(store)
-        last = log.heads(store.database).get(device_id) if log.is_on(store) else None
-        upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
-        counted = upto if log.is_on(store) else None
-        by = kit.root if kit is not None else own.ed25519
-        chain = (*chain, membership.revoke(chain, device_id, by=by, now=now, last=counted))
-        identity.write_membership(store, chain)
-        if log.is_on(store):
-            chain = _new_epoch(store, chain, now)
-    return chain
 
 
 # -- what this device has changed
@@ -189,14 +41,14 @@ def record(store: Store, now_ms: int) -> int:
         raise NotSynced("this vault is not synced", hint="keyferry device pair")
     made = 0
     with store.transaction():
-        found = _members(store)
-        check_member(store)
+        found = belonging.members_of(store)
+        belonging.check_member(store)
         if log.setting(store).restored:
             return 0
         if found.needs_epoch:
-            found = membership.read_chain(_new_epoch(store, identity.own_chain(store), moment.now()))
-        seal_to_kit(store, moment.now())
-        found = _members(store)
+            found = membership.read_chain(belonging.new_epoch(store, identity.own_chain(store), moment.now()))
+        belonging.seal_to_kit(store, moment.now())
+        found = belonging.members_of(store)
         key = log.epoch_keys(store).get(len(found.epochs) - 1, b"")
         if epochs.commitment_of(key) != found.epochs[-1].commitment:
             raise NotSynced(
@@ -208,46 +60,20 @@ def record(store: Store, now_ms: int) -> int:
     return made
 
 
-def members_of(store: Store) -> Membership:
-    """Return what this vault's membership chain amounts to."""
-    return _members(store)
-
-
-def is_member(store: Store) -> bool:
-    """Tell whether this device belongs to the vault."""
-    return _members(store).member(identity.own_device(store).device_id) is not None
-
-
-def check_member(store: Store) -> None:
-    """Check that this device belongs to the vault; raises ``NotSynced`` if it was revoked."""
-    own = identity.own_device(store).device_id
-    for one in _members(store).revoked:
-        if one.device_id == own:
-            raise NotSynced(
-                f"this device was revoked on {(one.until or '')[:10]}; its vault stays as it is, nothing goes out",
-                hint="keyferry device join, in a new home, makes it a new device of the vault",
-            )
-    if not is_member(store):
-        raise NotSynced(
-            "this device does not belong to the vault: its devices changed since the backup this one came from",
-            hint="keyferry sync --kit FILE enrols it anew",
-        )
-
-
 def _changes(store: Store, now_ms: int) -> Iterator[tuple[merge.Op, bytes | None]]:
     """Yield an op for everything that differs from what the log says, with the row as it is now."""
     tick = log.setting(store).hlc
     for kind, id_, row in _differing(store):
-        thing = _thing(store, kind, id_)
+        thing = things.thing(store, kind, id_)
         new = canonical.decode_any(row) if row is not None else None
-        kept = _row_of(store, kind, id_)
+        kept = things.row_of(store, kind, id_)
         read_as = canonical.decode_any(kept) if kept is not None else None
         time = clock.tick(tick, _changed_ms(new, now_ms))
         op = merge.ops_between(kind, id_, thing, new, time, read_as=read_as)
         if op is not None:
             yield op, row
         elif row is not None:
-            _keep_row(store, kind, id_, row)
+            things.keep_row(store, kind, id_, row)
 
 
 def _changed_ms(row: dict[str, Any] | None, now_ms: int) -> int:
@@ -261,7 +87,7 @@ def _changed_ms(row: dict[str, Any] | None, now_ms: int) -> int:
 def _differing(store: Store) -> list[tuple[str, str, bytes | None]]:
     db = store.database
     found: list[tuple[str, str, bytes | None]] = []
-    for kind, table in ((COLLECTION, "collections"), (ITEM, "items")):
+    for kind, table in ((things.COLLECTION, "collections"), (things.ITEM, "items")):
         found += db.all(
             f"SELECT '{kind}', v.id, v.body FROM {table} v LEFT JOIN sync_things t"  # noqa: S608 - fixed names
             f" ON t.kind = '{kind}' AND t.id = v.id WHERE t.row IS NULL OR t.row <> v.body ORDER BY v.seq"
@@ -282,12 +108,12 @@ def _differing(store: Store) -> list[tuple[str, str, bytes | None]]:
         "SELECT document, blob, size, epoch FROM sync_blobs WHERE state = 'there' AND document NOT IN"
         " (SELECT id FROM sync_things WHERE kind = 'blob')"
     ):
-        found.append((BLOB, document, canonical.encode({"blob": blob, "epoch": epoch, "size": size})))
+        found.append((things.BLOB, document, canonical.encode({"blob": blob, "epoch": epoch, "size": size})))
     for device_id, name in identity.device_names(store).items():
         row = canonical.encode({"name": name})
         kept = db.value("SELECT row FROM sync_things WHERE kind = 'device' AND id = ?", (device_id,))
         if kept != row:
-            found.append((DEVICE, device_id, row))
+            found.append((things.DEVICE, device_id, row))
     return found
 
 
@@ -329,19 +155,14 @@ def _append(store: Store, found: Membership, batch: list[tuple[merge.Op, bytes |
     log.put(db, Stored(own.device_id, header.seq, header.hash, APPLIED, sealed))
     seen = {device: head.seq for device, head in header.seen.items()}
     for op, row in batch:
-        thing = merge.apply(_thing(store, op.kind, op.id), op, device=own.device_id, seq=header.seq, seen=seen)
-        _keep(store, op.kind, op.id, thing, row)
+        thing = merge.apply(things.thing(store, op.kind, op.id), op, device=own.device_id, seq=header.seq, seen=seen)
+        things.keep(store, op.kind, op.id, thing, row)
     log.write_setting(store, msgspec.structs.replace(setting, hlc=hlc))
 
 
 def _suite(found: Membership) -> int:
     """Return the suite of the newest epoch: hybrid only if every device got its key that way."""
-    return _weakest(found.epochs[-1])
-
-
-def _weakest(epoch: membership.Epoch) -> int:
-    suites = [suite for suite, _ in epoch.wraps.values() if suite != membership.KIT_SUITE]
-    return min(suites, default=entry.CLASSIC)
+    return weakest(found.epochs[-1])
 
 
 # -- what others have changed
@@ -358,15 +179,15 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     arrived = list(messages)
     with store.transaction(), canonical.many():
         _take_each(store, (one for one in arrived if one[0] == MEMBER), done)
-        learn_keys(store)
-        if is_member(store):
+        belonging.learn_keys(store)
+        if belonging.is_member(store):
             record(store, now_ms)
             _void_revoked(store, done)
         _take_each(store, (one for one in arrived if one[0] == ENTRY), done)
-        if is_member(store):
+        if belonging.is_member(store):
             edits = restored.edits(store)
             _advance(store, now_ms, done)
-            _write_vault(store, done)
+            writing.write_vault(store, done)
             restored.reapply(store, (one for one in edits if (one.kind, one.id) in done.changed), moment.now())
     return done
 
@@ -396,7 +217,7 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
     if len(strays) > _MOST_STRAYS:
         raise ForgedEntry("too many membership entries wait for others")
     log.keep_stray(db, hash_, data)
-    longer = grown(chain, strays)
+    longer = belonging.grown(chain, strays)
     if longer != chain:
         identity.write_membership(store, longer)
         for one in set(chain) - set(longer):
@@ -407,35 +228,6 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
             done.findings.append(
                 Finding("fork", "two devices changed who belongs to the vault at once; the senior one's word counts")
             )
-
-
-def grown(chain: tuple[bytes, ...], strays: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the chain that stands above all that can be built of it and the strays."""
-    best = chain
-    known = {entry.hash_of(one): at for at, one in enumerate(chain)}
-    by_link: dict[bytes, list[bytes]] = {}
-    for one in strays:
-        link = membership.link_of(one)
-        if link is not None:
-            by_link.setdefault(link, []).append(one)
-    starts = [
-        (chain[: known[link] + 1], one)
-        for link, ones in by_link.items()
-        if link in known
-        for one in ones
-        if entry.hash_of(one) not in known
-    ]
-    while starts:
-        begun, one = starts.pop()
-        longer = (*begun, one)
-        try:
-            membership.read_chain(longer)
-        except DamagedVault:
-            continue
-        if membership.outranks(longer, best):
-            best = longer
-        starts += [(longer, after) for after in by_link.get(entry.hash_of(one), [])]
-    return best
 
 
 def _take_entry(store: Store, data: bytes, done: Received) -> None:
@@ -461,7 +253,7 @@ def _take_entry(store: Store, data: bytes, done: Received) -> None:
 
 
 def _check_origin(store: Store, header: Header) -> None:
-    found = _members(store)
+    found = belonging.members_of(store)
     for one in (*found.members, *found.revoked):
         if one.device_id == header.device:
             entry.check_signature(header, one.bundle.ed25519)
@@ -469,88 +261,12 @@ def _check_origin(store: Store, header: Header) -> None:
     raise ForgedEntry("an entry of a device that does not belong to the vault was sent")
 
 
-def learn_keys(store: Store) -> None:
-    """Unwrap the keys of epochs that were brought to this device."""
-    found = _members(store)
-    known = log.epoch_keys(store)
-    own = identity.own_device(store)
-    for epoch in found.epochs:
-        if epoch.number in known and epochs.commitment_of(known[epoch.number]) == epoch.commitment:
-            continue
-        key = _brought(epoch, own, store.vault_id)
-        if key is not None:
-            log.keep_epoch_key(store, epoch.number, key)
-
-
-def _brought(epoch: membership.Epoch, own: Device, vault_id: str) -> bytes | None:
-    """Return the key that an epoch brings to this device, None if it brings none or another than it promised."""
-    wrapped = epoch.wraps.get(own.device_id)
-    if wrapped is None:
-        return None
-    try:
-        key = epochs.unwrap(wrapped[1], own, vault=vault_id, epoch=epoch.number, suite=wrapped[0])
-    except ForgedEntry:
-        return None
-    return key if epochs.commitment_of(key) == epoch.commitment else None
-
-
-class _Ground:
-    """The memberships that entries stand on: the vault's, or one that another has outranked since."""
-
-    def __init__(self, store: Store) -> None:
-        self._vault_id, self._own = store.vault_id, identity.own_device(store)
-        self._keys = log.epoch_keys(store)
-        self.chain = identity.own_chain(store)
-        self._numbers = {entry.hash_of(one): at for at, one in enumerate(self.chain)}
-        self._strays = {entry.hash_of(one): one for one in log.strays(store.database)}
-        self._lost: dict[bytes, Membership | None] = {}
-        self._opened: dict[bytes, bytes | None] = {}
-
-    def under(self, header: Header) -> tuple[Membership, int] | None:
-        """Return the membership in which an entry was written and the number of its newest entry; None if unknown."""
-        number = self._numbers.get(header.membership)
-        if number is not None:
-            return _read(self.chain), number
-        if header.membership not in self._lost:
-            self._lost[header.membership] = self._rebuilt(header.membership)
-        found = self._lost[header.membership]
-        return (found, found.height) if found is not None else None
-
-    def _rebuilt(self, head: bytes) -> Membership | None:
-        tail: list[bytes] = []
-        link: bytes | None = head
-        while link is not None and link not in self._numbers:
-            one = self._strays.get(link)
-            if one is None or len(tail) > membership.MOST_ENTRIES:
-                return None
-            tail.append(one)
-            link = membership.link_of(one)
-        if link is None:
-            return None
-        try:
-            return membership.read_chain((*self.chain[: self._numbers[link] + 1], *reversed(tail)))
-        except DamagedVault:
-            return None
-
-    def key(self, found: Membership, number: int) -> bytes | None:
-        """Return the key of an epoch of that membership, None if this device was not given it."""
-        if number >= len(found.epochs):
-            return None
-        epoch = found.epochs[number]
-        kept = self._keys.get(number)
-        if kept is not None and epochs.commitment_of(kept) == epoch.commitment:
-            return kept
-        if epoch.commitment not in self._opened:
-            self._opened[epoch.commitment] = _brought(epoch, self._own, self._vault_id)
-        return self._opened[epoch.commitment]
-
-
 def _advance(store: Store, now_ms: int, done: Received) -> None:
     """Apply what can be applied, until nothing more can."""
     db = store.database
     if not log.count_waiting(db):
         return
-    ground = _Ground(store)
+    ground = Ground(store)
     queue: dict[str, list[Stored]] = {}
     for stored in log.waiting(db):
         queue.setdefault(stored.device, []).append(stored)
@@ -570,12 +286,12 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
                 moved = True
 
 
-def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head], now_ms: int, done: Received) -> str:
+def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head], now_ms: int, done: Received) -> str:
     """Apply one entry if it can be; returns its state."""
     header = entry.read_header(stored.body)
-    found = _read(ground.chain)
+    found = belonging.read(ground.chain)
     name = identity.device_names(store).get(header.device, header.device[:8])
-    if _is_void(found, header.device, header.seq, header.hash):
+    if is_void(found, header.device, header.seq, header.hash):
         done.findings.append(Finding("revoked", f"{name} went on writing after it was revoked; that does not count"))
         return VOID
     head = heads.get(header.device)
@@ -588,7 +304,7 @@ def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head
     if stands is None or key is None:
         return WAITING
     for device, seen in header.seen.items():
-        if _is_void(found, device, seen.seq, seen.hash):
+        if is_void(found, device, seen.seq, seen.hash):
             continue
         known = log.hash_at(store.database, device, seen.seq)
         if known is not None and known != seen.hash:
@@ -602,7 +318,7 @@ def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head
         text = f"{name} sealed an entry with a key that was replaced before; a revoked device could have read it"
         done.findings.append(Finding("epoch", text))
         return WAITING
-    if header.suite < _floor(*stands):
+    if header.suite < floor(*stands):
         done.findings.append(Finding("suite", f"{name} sealed an entry in a weaker way than this vault allows"))
         return WAITING
     if clock.is_ahead(header.hlc, now_ms):
@@ -621,31 +337,12 @@ def _try(store: Store, stored: Stored, ground: _Ground, heads: Mapping[str, Head
     return APPLIED
 
 
-def _is_void(found: Membership, device: str, seq: int, hash_: bytes) -> bool:
-    """Tell whether an entry does not count: its device was revoked, and it is behind or beside the last that counts."""
-    cut = _cut_of(found, device)
-    return cut is not None and (seq > cut[0] or (seq == cut[0] and hash_ != cut[1]))
-
-
-def _cut_of(found: Membership, device: str) -> tuple[int, bytes] | None:
-    for one in found.revoked:
-        if one.device_id == device:
-            return one.last or (0, bytes(32))
-    return None
-
-
-def _floor(found: Membership, entry_number: int) -> int:
-    """Return the weakest suite allowed by the epochs up to an entry of the chain; it only rises."""
-    suites = [_weakest(epoch) for epoch in found.epochs if epoch.entry <= entry_number]
-    return min(suites, default=entry.CLASSIC)
-
-
 def _apply(store: Store, header: Header, ops: Sequence[merge.Op], done: Received | None) -> None:
     seen = {device: head.seq for device, head in header.seen.items()}
     for op in ops:
-        before = _thing(store, op.kind, op.id)
+        before = things.thing(store, op.kind, op.id)
         thing = merge.apply(before, op, device=header.device, seq=header.seq, seen=seen)
-        _keep(store, op.kind, op.id, thing, None if before is None else _row_of(store, op.kind, op.id))
+        things.keep(store, op.kind, op.id, thing, None if before is None else things.row_of(store, op.kind, op.id))
         if done is not None:
             done.changed[op.kind, op.id] = thing
             if thing.kept_against_delete:
@@ -657,7 +354,7 @@ def _apply(store: Store, header: Header, ops: Sequence[merge.Op], done: Received
 def _void_revoked(store: Store, done: Received) -> None:
     """Make void what a revoked device wrote after its last entry that counts, and undo it."""
     db = store.database
-    found = _members(store)
+    found = belonging.members_of(store)
     voided = False
     own = identity.own_device(store).device_id
     for one in found.revoked:
@@ -674,7 +371,7 @@ def _void_revoked(store: Store, done: Received) -> None:
 
 def _rebuild(store: Store, done: Received) -> None:
     """Take all applied entries in again, in an order that respects what each has seen."""
-    db, ground = store.database, _Ground(store)
+    db, ground = store.database, Ground(store)
     for kind, id_ in db.all("SELECT kind, id FROM sync_things"):
         done.changed[kind, id_] = None
     rows = {(kind, id_): row for kind, id_, row in db.all("SELECT kind, id, row FROM sync_things")}
@@ -692,7 +389,7 @@ def _rebuild(store: Store, done: Received) -> None:
                 ready = all(at.get(d, 0) >= min(h.seq, void.get(d, h.seq + 1) - 1) for d, h in header.seen.items())
                 if not ready:
                     break
-                ops = merge.decode_ops(entry.open_entry(waiting[0].body, header, _key_of(ground, header)))
+                ops = merge.decode_ops(entry.open_entry(waiting[0].body, header, key_of(ground, header)))
                 _apply(store, header, ops, None)
                 at[device] = waiting.pop(0).seq
                 moved = True
@@ -701,125 +398,3 @@ def _rebuild(store: Store, done: Received) -> None:
     for (kind, id_), row in rows.items():
         if db.one("SELECT 1 FROM sync_things WHERE kind = ? AND id = ?", (kind, id_)) is not None:
             db.do("UPDATE sync_things SET row = ? WHERE kind = ? AND id = ?", (row, kind, id_))
-
-
-def _key_of(ground: _Ground, header: Header) -> bytes:
-    stands = ground.under(header)
-    key = ground.key(stands[0], header.epoch) if stands is not None else None
-    if key is None:
-        raise DamagedVault("the log of this vault is damaged", hint="restore a backup: keyferry restore")
-    return key
-
-
-# -- between the log and the vault
-
-
-def _write_vault(store: Store, done: Received) -> None:
-    """Bring what changed in the log into the vault's own tables."""
-    now = moment.now()
-    found = [
-        (kind, id_, thing if thing is not None else _thing(store, kind, id_))
-        for (kind, id_), thing in done.changed.items()
-    ]
-    there = [(id_, thing, row) for kind, id_, thing in found if kind == ITEM and thing and (row := thing.row())]
-    shown = [(id_, thing, item) for id_, thing, row in there if (item := _item(row, done)) is not None]
-    store.put_many((item for _, _, item in shown), now)
-    for id_, thing, _ in shown:
-        for loser in thing.lost_rows():
-            past = _item(loser, done)
-            if past is not None:
-                store.keep_past(id_, canonical.encode(past), now)
-    for kind, id_, one in found:
-        if kind != ITEM:
-            try:
-                _write_around(store, kind, id_, one.row() if one is not None else None)
-            except (msgspec.MsgspecError, ValueError):
-                done.findings.append(_UNREADABLE)
-        elif one is None or not one.is_there:
-            if store.row(id_) is not None:
-                store.purge(id_)
-            _keep_row(store, ITEM, id_, None)
-    store.database.do_many(
-        "UPDATE sync_things SET row = (SELECT body FROM items v WHERE v.id = sync_things.id)"
-        " WHERE kind = 'item' AND id = ?",
-        [(id_,) for id_, _, _ in shown],
-    )
-
-
-def _write_around(store: Store, kind: str, id_: str, row: dict[str, Any] | None) -> None:
-    """Write what is no item."""
-    if kind == COLLECTION:
-        kept = _write_collection(store, id_, row)
-    elif kind == EXTRAS:
-        store.set_extras(id_, row or {})
-        kept = store.database.value("SELECT body FROM extras WHERE format = ?", (id_,))
-    elif kind == BLOB:
-        kept = _want_blob(store, id_, row)
-    else:  # a kind that this version does not know stays in the log
-        kept = _write_name(store, id_, row) if kind == DEVICE else None
-    _keep_row(store, kind, id_, kept)
-
-
-def _item(row: dict[str, Any], done: Received) -> Item | None:
-    """Return the item of a row; one that cannot be read stays in the log, and the vault keeps what it has."""
-    try:
-        return canonical.decode_item(canonical.encode(row))
-    except (msgspec.MsgspecError, ValueError):
-        done.findings.append(_UNREADABLE)
-        return None
-
-
-def _write_collection(store: Store, id_: str, row: dict[str, Any] | None) -> bytes | None:
-    if row is None:
-        store.remove_collection(id_)
-        return None
-    collection: Collection = canonical.decode_collection(canonical.encode(row))
-    store.put_collection(collection)
-    return canonical.encode(collection)
-
-
-def _write_name(store: Store, id_: str, row: dict[str, Any] | None) -> bytes | None:
-    name = (row or {}).get("name")
-    if not isinstance(name, str):
-        return None
-    identity.name_device(store, id_, name)
-    return canonical.encode({"name": identity.device_names(store)[id_]})
-
-
-def _want_blob(store: Store, document: str, row: dict[str, Any] | None) -> bytes | None:
-    """Note where an attachment can be got, if it is not here."""
-    match row:
-        case {"blob": str(blob), "epoch": int(epoch), "size": int(size)}:
-            state = "there" if store.has_document(document) else "wanted"
-            store.database.do(
-                "INSERT OR REPLACE INTO sync_blobs (document, blob, size, epoch, state) VALUES (?, ?, ?, ?, ?)",
-                (document, blob, size, epoch, state),
-            )
-            return canonical.encode(row)
-    return None
-
-
-def _thing(store: Store, kind: str, id_: str) -> merge.Thing | None:
-    state = store.database.value("SELECT state FROM sync_things WHERE kind = ? AND id = ?", (kind, id_))
-    return None if state is None else merge.decode(state)
-
-
-def _row_of(store: Store, kind: str, id_: str) -> bytes | None:
-    row: bytes | None = store.database.value("SELECT row FROM sync_things WHERE kind = ? AND id = ?", (kind, id_))
-    return row
-
-
-def _keep(store: Store, kind: str, id_: str, thing: merge.Thing, row: bytes | None) -> None:
-    store.database.do(
-        "INSERT OR REPLACE INTO sync_things (kind, id, row, state) VALUES (?, ?, ?, ?)",
-        (kind, id_, row, merge.encode(thing)),
-    )
-
-
-def _keep_row(store: Store, kind: str, id_: str, row: bytes | None) -> None:
-    store.database.do("UPDATE sync_things SET row = ? WHERE kind = ? AND id = ?", (row, kind, id_))
-
-
-def titles(store: Store, ids: Iterable[str]) -> list[str]:
-    """Return the titles of items, for people."""
-    return [display_title(item) for one in ids if (item := store.item(one)) is not None]

@@ -26,9 +26,8 @@ from vault import membership
 from vault.errors import ForgedEntry, KeyferryError, PairingFailed, RelayUnreachable, TargetExists
 from vault.files import make_private_folder, write_private
 from vault.sync import entry
-from vault.sync.engine import ENTRY, MEMBER, Message
 from vault.sync.entry import Head
-from vault.sync.travel import Heads, Page
+from vault.sync.travel import ENTRY, MEMBER, Heads, Message, Page
 
 _MEMBER = re.compile(r"(\d{6})-([0-9a-f]{64})")
 _ENTRY = re.compile(r"(\d{12})-([0-9a-f]{64})")

@@ -18,7 +18,7 @@ from vault.moment import Instant
 from vault.rejoining import epoch_keys_of, with_keys
 from vault.settings import Settings
 from vault.store import Store
-from vault.sync import engine, log
+from vault.sync import belonging, log, travel
 from vault.sync.pairing import Joined
 from vault.sync.travel import Transport
 from vault.sync.ways import Way
@@ -55,7 +55,7 @@ def join_vault(
 def begin(store: Store, way: Way, joined: Joined) -> None:
     """Let the fresh vault have a log, and remember how far each device's goes: a relay behind that is refused."""
     log.begin(store)
-    engine.learn_keys(store)
+    belonging.learn_keys(store)
     fresh = msgspec.structs.replace(log.setting(store), relay=way.relay, pin=way.pin, folder=way.folder)
     log.write_setting(store, fresh)
     log.write_place(store, way.title, log.Place(acknowledged=joined.heads))
@@ -85,7 +85,7 @@ def rejoin_by_kit(
         raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
     longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
     longer = with_keys(longer, epoch_keys_of(chain, kit), own, now)
-    there.push([(engine.MEMBER, one) for one in longer[len(chain) :]])
+    there.push([(travel.MEMBER, one) for one in longer[len(chain) :]])
     joined = Joined(
         chain=longer,
         name="",
@@ -106,9 +106,9 @@ def _chain_there(there: Transport, vault_id: str) -> tuple[bytes, ...]:
     cursor, more = "", True
     while more:
         page = there.pull(cursor)
-        members += [data for kind, data in page.messages if kind == engine.MEMBER]
+        members += [data for kind, data in page.messages if kind == travel.MEMBER]
         cursor, more = page.cursor, page.more and page.cursor != cursor
     first = next((one for one in members if membership.vault_id_of([one]) == vault_id), b"")
     if not first:
         raise RelayMisbehaves(f"the {there.name} does not show how this vault began", hint="try another way")
-    return engine.grown((first,), members)
+    return belonging.grown((first,), members)

@@ -6,7 +6,7 @@ import msgspec
 
 from vault import identity
 from vault.store import Store
-from vault.sync import engine, log, session, ways
+from vault.sync import belonging, log, session, ways, writing
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def turn(store: Store, now_ms: int) -> Turn:
         close = getattr(there, "close", None)
         if close is not None:
             close()
-    kept = engine.titles(store, done.kept_against_delete)
+    kept = writing.titles(store, done.kept_against_delete)
     told = [f"{title} was deleted on one device and changed on another: it stays" for title in kept]
     texts = (*(one.text for one in done.findings), *told)
     return Turn(sent=done.sent, received=done.entries, items=done.items, findings=texts)
@@ -79,5 +79,5 @@ def facts(store: Store) -> Facts | None:
         devices=len(identity.members(store)),
         waiting=log.count_waiting(store.database),
         unsent=log.unsent(store, own, way.title if way is not None else ""),
-        is_member=engine.is_member(store),
+        is_member=belonging.is_member(store),
     )

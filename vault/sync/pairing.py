@@ -36,7 +36,7 @@ from vault.errors import DamagedVault, PairingFailed
 from vault.membership import Member
 from vault.moment import Instant
 from vault.store import Store
-from vault.sync import engine, log
+from vault.sync import belonging, log
 
 MAGIC = b"keyferry/pair/1"
 PREFIX = "KF1-"
@@ -122,7 +122,7 @@ def invite(store: Store, *, relay: str = "", pin: str = "", slot: str = "", now:
 
     ``slot`` is the relay's; a folder's is made up. Raises ``DamagedVault``.
     """
-    engine.begin(store, now)
+    belonging.begin(store, now)
     chain, own = identity.own_chain(store), identity.own_device(store)
     return Invitation(
         relay=relay,
@@ -236,7 +236,7 @@ class Inviter:
         if member is None:
             raise PairingFailed("the other device could not be enrolled", hint="begin again: keyferry device pair")
         with store.transaction():
-            engine.enrol(store, member, added, now)
+            belonging.enrol(store, member, added, now)
             identity.name_device(store, member.device_id, self.name)
         try:
             publish()

@@ -16,11 +16,11 @@ from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachab
 from vault.kit import Kit
 from vault.membership import read_chain as _read
 from vault.store import Store
-from vault.sync import engine, entry, log, restored
-from vault.sync.engine import ENTRY, MEMBER, Finding, Message, Received
+from vault.sync import belonging, engine, entry, log, restored, things
 from vault.sync.entry import Head
 from vault.sync.log import Stored
-from vault.sync.travel import Heads, Transport
+from vault.sync.received import Finding, Received
+from vault.sync.travel import ENTRY, MEMBER, Heads, Message, Transport
 
 _MOST_BATCH = 900_000
 _MOST_PARTS = 500
@@ -59,7 +59,7 @@ def sync(
         _forget_place(store, transport, heads)
         heads = Heads(0, b"", {})
     _compare(store, transport, heads)
-    if engine.is_member(store):
+    if belonging.is_member(store):
         _send_blobs(store, transport, done)
     pulled = _pull(store, transport, now_ms, done)
     is_folder = getattr(transport, "is_folder", False)  # where files come in any order, and sometimes half
@@ -74,9 +74,9 @@ def sync(
             )
             _read_from_the_start(store, transport)
     if kit is not None:
-        engine.enrol_anew(store, kit, moment.now())
+        belonging.enrol_anew(store, kit, moment.now())
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
-    engine.check_member(store)
+    belonging.check_member(store)
     _settle_restored(store, now_ms)
     _push(store, transport, heads, pulled, done)
     _acknowledge(store, transport)
@@ -87,7 +87,7 @@ def sync(
 
 def _withheld(store: Store, heads: Heads) -> list[str]:
     """Return the names of devices of which a place says that it has entries that did not come."""
-    found, names = engine.members_of(store), identity.device_names(store)
+    found, names = belonging.members_of(store), identity.device_names(store)
     here = log.counts(store.database)
     members = {one.device_id for one in found.members}
     return [
@@ -181,7 +181,7 @@ def _pull(store: Store, transport: Transport, now_ms: Callable[[], int], done: R
 
 def _add(done: Round, received: Received) -> None:
     done.entries += received.entries
-    done.items += sum(kind == engine.ITEM for kind, _ in received.changed)
+    done.items += sum(kind == things.ITEM for kind, _ in received.changed)
     known = {(one.kind, one.text) for one in done.findings}
     done.findings += [one for one in received.findings if (one.kind, one.text) not in known]
     done.kept_against_delete += received.kept_against_delete

@@ -7,8 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from vault.sync.engine import Message
 from vault.sync.entry import Head
+
+MEMBER, ENTRY = b"member", b"entry"
+Message = tuple[bytes, bytes]  # what it is, and its bytes
 
 
 class Page(msgspec.Struct, frozen=True):

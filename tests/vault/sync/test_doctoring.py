@@ -12,7 +12,7 @@ from tests.vault.sync.world import World
 from vault.errors import NotSynced
 from vault.model import File
 from vault.rows import document_name
-from vault.sync import doctoring, engine, ways
+from vault.sync import belonging, doctoring, engine, ways
 from vault.sync.doctoring import Cause
 from vault.sync.ways import Way
 
@@ -113,7 +113,7 @@ def test_attachments_that_have_not_arrived(world: World) -> None:
 
 
 def test_a_revoked_device(world: World) -> None:
-    engine.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
+    belonging.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
     world["laptop"].sync()
     with pytest.raises(NotSynced):
         world["phone"].sync()

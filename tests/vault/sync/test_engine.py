@@ -21,8 +21,8 @@ from vault.rows import document_name
 from vault.runs import Run
 from vault.secret import Secret
 from vault.store import Store
-from vault.sync import clock, engine, entry, epochs, log, merge
-from vault.sync.engine import ENTRY, MEMBER
+from vault.sync import belonging, clock, engine, entry, epochs, log, merge
+from vault.sync.travel import ENTRY, MEMBER
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -426,7 +426,7 @@ def test_an_edit_that_saw_the_other_wins_whatever_its_clock_says(two: World) -> 
 
 def revoke(world: World, by: str, name: str) -> None:
     world.ms += 1
-    engine.revoke(world[by].store, world[name].id, world[by].now())
+    belonging.revoke(world[by].store, world[name].id, world[by].now())
 
 
 def test_a_revoked_device_goes_on_alone_and_is_told_so(three: World) -> None:

@@ -18,7 +18,7 @@ from vault.errors import DiskFull, RelayMisbehaves, RelayUnreachable, WrongKit
 from vault.kit import new_kit
 from vault.settings import has_vault
 from vault.store import Store
-from vault.sync import engine, joining, log, session, ways
+from vault.sync import belonging, joining, log, session, ways
 from vault.sync.pairing import Joined
 from vault.sync.ways import Way
 
@@ -40,7 +40,7 @@ def told(world: World, name: str = "new") -> Joined:
     added = membership.enrol(laptop.chain(), own, name="", by=a_device("laptop").ed25519, now=laptop.now())
     member = membership.read_chain((*laptop.chain(), added)).member(own.device_id)
     assert member is not None
-    chain = engine.enrol(laptop.store, member, added, laptop.now())
+    chain = belonging.enrol(laptop.store, member, added, laptop.now())
     laptop.sync()
     return Joined(
         chain=chain,
@@ -174,7 +174,7 @@ def test_with_all_devices_lost_the_kit_brings_everything_back(world: World, tmp_
 
 
 def test_the_kit_reads_epochs_that_began_after_a_revocation(world: World, tmp_path: Path) -> None:
-    engine.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
+    belonging.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
     world["laptop"].add("new secret")
     world["laptop"].sync()
     with rejoin(world, tmp_path / "home", tmp_path / "ring") as store:

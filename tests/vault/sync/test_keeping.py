@@ -9,7 +9,7 @@ import pytest
 
 from tests.vault.sync.world import World
 from vault.errors import NotSynced, RelayUnreachable
-from vault.sync import engine, keeping, ways
+from vault.sync import belonging, engine, keeping, ways
 from vault.sync.keeping import Turn
 from vault.sync.ways import Way
 
@@ -67,7 +67,7 @@ def test_status_says_how_and_with_whom(world: World) -> None:
 
 
 def test_status_of_a_revoked_device_says_so(world: World) -> None:
-    engine.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
+    belonging.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
     world["laptop"].sync()
     with pytest.raises(NotSynced):
         keeping.turn(world["phone"].store, world.ms)

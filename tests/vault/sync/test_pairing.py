@@ -14,7 +14,7 @@ from tests.vault.sync.world import World, a_device
 from vault import crypto, identity, membership
 from vault.device import Device
 from vault.errors import PairingFailed
-from vault.sync import engine, log, pairing
+from vault.sync import belonging, log, pairing
 from vault.sync.pairing import Invitation, Inviter, Joined, Newcomer
 
 SECONDS = 20
@@ -168,9 +168,9 @@ def test_it_gets_the_keys_of_all_epochs_and_only_by_its_own_keys(world: World, c
     inviter.meet()
     inviter.admit(guest.digits.get(), world["laptop"].now())
     for epoch in membership.read_chain(world["laptop"].chain()).epochs:
-        key = engine._brought(epoch, own, world["laptop"].store.vault_id)
+        key = belonging.brought(epoch, own, world["laptop"].store.vault_id)
         assert key == log.epoch_keys(world["laptop"].store)[epoch.number]
-        assert engine._brought(epoch, a_device("somebody else"), world["laptop"].store.vault_id) is None
+        assert belonging.brought(epoch, a_device("somebody else"), world["laptop"].store.vault_id) is None
 
 
 def test_digits_may_be_typed_with_spaces(world: World, code: Invitation) -> None:
@@ -287,7 +287,7 @@ def test_another_inviter_than_the_one_that_showed_the_code_is_refused(tmp_path: 
     elsewhere = World(tmp_path / "other", "thief's laptop")
     wire = Wire()
     guest = Guest(code, wire, a_device("new"))
-    engine.begin(elsewhere["thief's laptop"].store, "2026-11-23T00:00:00Z")
+    belonging.begin(elsewhere["thief's laptop"].store, "2026-11-23T00:00:00Z")
     with pytest.raises(PairingFailed):
         inviter = Inviter(elsewhere["thief's laptop"].store, code, wire)
         inviter.meet()

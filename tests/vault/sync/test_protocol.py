@@ -27,7 +27,7 @@ from vault import crypto, membership
 from vault.device import Device, from_text, new_device, to_text
 from vault.errors import UsageError, WrongKit
 from vault.kit import Kit, new_kit
-from vault.sync import engine, entry, epochs, merge, pairing, session, wire
+from vault.sync import belonging, entry, epochs, merge, pairing, session, wire
 from vault.sync.entry import Head
 from vault.sync.folder import Folder
 
@@ -434,7 +434,7 @@ def test_every_sequence_of_two_revocations_ends_the_same() -> None:
             here, strays = tuple(begun), list[bytes]()
             for arrived in sequence:
                 before = here
-                here = engine.grown(here, [*strays, arrived])
+                here = belonging.grown(here, [*strays, arrived])
                 strays = [*strays, arrived, *(one for one in before if one not in here)]
             ends.add(here)
             count += 1

@@ -12,7 +12,7 @@ from vault import identity, membership
 from vault.errors import NoSuchItem, UsageError
 from vault.model import BasicAuth, CustomFields, Field, Item, Note, Past, Totp, concealed
 from vault.secret import Secret
-from vault.sync import engine, revoking
+from vault.sync import belonging, revoking
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_two_devices_of_one_name_are_told_apart_by_their_ids(world: World) -> No
 
 
 def test_a_revoked_device_is_not_found_again(world: World) -> None:
-    engine.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
+    belonging.revoke(world["laptop"].store, world["phone"].id, world["laptop"].now())
     with pytest.raises(NoSuchItem):
         revoking.find(world["laptop"].store, "phone")
 
@@ -81,7 +81,7 @@ def test_a_revoked_device_is_not_found_again(world: World) -> None:
 def test_a_revocation_signed_by_the_kit_stands_above_one_of_an_older_device(world: World) -> None:
     laptop, phone = world["laptop"], world["phone"]
     at = "2026-11-23T12:00:00Z"
-    by_root = engine.revoke(phone.store, laptop.id, at, kit=KIT)
-    by_elder = engine.revoke(laptop.store, phone.id, at)
+    by_root = belonging.revoke(phone.store, laptop.id, at, kit=KIT)
+    by_elder = belonging.revoke(laptop.store, phone.id, at)
     assert membership.outranks(by_root, by_elder)
     assert not membership.outranks(by_elder, by_root)

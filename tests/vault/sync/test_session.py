@@ -13,10 +13,9 @@ from vault import membership
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.model import File
 from vault.rows import document_name
-from vault.sync import engine, entry, log, session
-from vault.sync.engine import ENTRY, MEMBER, Message
+from vault.sync import belonging, entry, log, session
 from vault.sync.entry import Head
-from vault.sync.travel import Heads, Page
+from vault.sync.travel import ENTRY, MEMBER, Heads, Message, Page
 
 
 class Relay:
@@ -226,7 +225,7 @@ def test_an_own_entry_is_never_written_under_a_list_that_lost(world: World, rela
         added = membership.enrol(vault.chain(), third if by == "phone" else a_device("fourth"), name="",
                                  by=a_device(by).ed25519, now=vault.now())  # fmt: skip
         member = membership.read_chain((*vault.chain(), added)).members[-1]
-        engine.enrol(vault.store, member, added, vault.now())
+        belonging.enrol(vault.store, member, added, vault.now())
     phone.add("by the phone")
     sync(world, "laptop", relay)
     sync(world, "phone", relay)

@@ -19,7 +19,7 @@ from vault.kit import Kit
 from vault.kitcare import store_root
 from vault.model import BasicAuth, Item, concealed
 from vault.store import Store
-from vault.sync import engine, joining, log, session
+from vault.sync import belonging, joining, log, session
 from vault.sync.folder import Folder
 from vault.sync.pairing import Joined
 from vault.sync.session import Round
@@ -162,13 +162,13 @@ class World:
     def join(self, name: str, by: str, through: str = "shared") -> Vault:
         """Let a device in, as pairing does it."""
         inviter, own, now = self[by], a_device(name), self[by].now()
-        engine.begin(inviter.store, now)
+        belonging.begin(inviter.store, now)
         inviter.sync(through)
         chain = inviter.chain()
         added = membership.enrol(chain, own, name="", by=a_device(by).ed25519, now=now)
         member = membership.read_chain((*chain, added)).member(own.device_id)
         assert member is not None
-        longer = engine.enrol(inviter.store, member, added, now)
+        longer = belonging.enrol(inviter.store, member, added, now)
         with inviter.store.transaction():
             identity.name_device(inviter.store, own.device_id, name)
         inviter.sync(through)

@@ -1,0 +1,27 @@
+"""What a batch of messages brought, and what was wrong with it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vault.sync import merge
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something wrong with what arrived; ``kind`` is forged, fork, revoked, parked or suite."""
+
+    kind: str
+    text: str
+
+
+UNREADABLE = Finding("newer", "another device sent something that this version cannot read: update Keyferry")
+
+
+class Received(msgspec.Struct):
+    """What a batch of messages brought."""
+
+    entries: int = 0
+    members: int = 0
+    changed: dict[tuple[str, str], merge.Thing | None] = {}  # None: to be read again
+    findings: list[Finding] = []
+    kept_against_delete: list[str] = []
