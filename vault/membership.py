@@ -63,6 +63,8 @@ class Member:
     since: Instant
     until: Instant | None = None
     last: tuple[int, bytes] | None = None  # number and hash of the last entry of its log that counts, once revoked
+    enrolled_by: int = 0  # number of the membership entry that did it
+    revoked_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +378,7 @@ def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple
 
 def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
     name, packed = _of(rest, 2)
-    member = _member(name, packed, at)
+    member = replace(_member(name, packed, at), enrolled_by=state.height)
     key = member.bundle.ed25519
     if len(signers) != 2 or not state.may_sign(signers[0]) or signers[1] != key or state.knows(key):
         raise ValueError("a device enrolled by a stranger, or once more")
@@ -389,7 +391,7 @@ def _take_revoke(state: _State, at: Instant, rest: Sequence[bytes], signers: tup
         raise ValueError("a device revoked by a stranger, or the last one")
     for key, member in state.members.items():
         if member.device_id == device_id.hex():
-            state.revoked[key] = replace(state.members.pop(key), until=at, last=last)
+            state.revoked[key] = replace(state.members.pop(key), until=at, last=last, revoked_by=state.height)
             state.needs_epoch = bool(state.epochs)
             return
     raise ValueError("no such device")

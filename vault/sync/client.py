@@ -12,7 +12,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -105,6 +105,9 @@ class Client:
             return None
         self._want(answer, 200)
         return bytes(answer.content)
+
+    def drop(self, before: Mapping[str, int]) -> None:
+        """Do nothing: the relay finds in the headers itself what nobody needs any more."""
 
     def wait(self, cursor: str, seconds: float) -> bool:
         """Wait until the relay has something after the cursor."""

@@ -14,19 +14,32 @@ from typing import Any
 import msgspec
 
 from vault import canonical, identity, membership, moment
-from vault.errors import DamagedVault, ForgedEntry, KeyferryError, NotSynced
+from vault.errors import ForgedEntry, KeyferryError, NotSynced
 from vault.membership import Membership
 from vault.store import Store
-from vault.sync import belonging, clock, entry, epochs, log, merge, restored, things, writing
+from vault.sync import (
+    appending,
+    belonging,
+    clock,
+    entry,
+    log,
+    merge,
+    replaying,
+    restored,
+    snapshots,
+    things,
+    writing,
+)
 from vault.sync.entry import Head, Header
 from vault.sync.log import APPLIED, PARKED, VOID, WAITING, Stored
 from vault.sync.received import Finding, Received
-from vault.sync.standing import Ground, floor, is_void, key_of, weakest
+from vault.sync.standing import Ground, floor, is_void, last_of, needed
 from vault.sync.travel import ENTRY, MEMBER, Message
 
 _BATCH_BYTES = 900_000  # of plaintext; an entry is a little more
 _MOST_WAITING = 100_000
 _MOST_STRAYS = 4096
+_BEAT_MS = 24 * 3_600_000
 
 
 # -- what this device has changed
@@ -49,11 +62,7 @@ def record(store: Store, now_ms: int) -> int:
             found = membership.read_chain(belonging.new_epoch(store, identity.own_chain(store), moment.now()))
         belonging.seal_to_kit(store, moment.now())
         found = belonging.members_of(store)
-        key = log.epoch_keys(store).get(len(found.epochs) - 1, b"")
-        if epochs.commitment_of(key) != found.epochs[-1].commitment:
-            raise NotSynced(
-                "the vault's newest key was not brought to this device", hint="keyferry sync doctor; sync again later"
-            )
+        appending.check_key(store, found)
         for batch in _batches(_changes(store, now_ms)):
             _append(store, found, batch, now_ms)
             made += 1
@@ -133,36 +142,35 @@ def _batches(changes: Iterable[tuple[merge.Op, bytes | None]]) -> Iterator[list[
 
 def _append(store: Store, found: Membership, batch: list[tuple[merge.Op, bytes | None]], now_ms: int) -> None:
     """Write one entry of this device and apply it here."""
-    db, own = store.database, identity.own_device(store)
-    heads = log.heads(db)
-    setting = log.setting(store)
-    hlc = clock.tick(max([setting.hlc, *(op.hlc for op, _ in batch)]), now_ms)
-    number = found.epochs[-1].number
-    sealed = entry.seal(
-        own,
-        vault=found.vault_id,
-        suite=_suite(found),
-        epoch=number,
-        key=log.epoch_keys(store)[number],
-        head=heads.get(own.device_id),
-        membership=found.head,
-        seen={device: head for device, head in heads.items() if device != own.device_id},
-        hlc=hlc,
-        kind=b"op",
-        content=merge.encode_ops([op for op, _ in batch]),
-    )
-    header = entry.read_header(sealed)
-    log.put(db, Stored(own.device_id, header.seq, header.hash, APPLIED, sealed))
+    ops = [op for op, _ in batch]
+    header = appending.append(store, found, merge.encode_ops(ops), now_ms, after=max(op.hlc for op in ops))
     seen = {device: head.seq for device, head in header.seen.items()}
     for op, row in batch:
-        thing = merge.apply(things.thing(store, op.kind, op.id), op, device=own.device_id, seq=header.seq, seen=seen)
+        before = things.thing(store, op.kind, op.id)
+        thing = merge.apply(before, op, device=header.device, seq=header.seq, seen=seen)
         things.keep(store, op.kind, op.id, thing, row)
-    log.write_setting(store, msgspec.structs.replace(setting, hlc=hlc))
 
 
-def _suite(found: Membership) -> int:
-    """Return the suite of the newest epoch: hybrid only if every device got its key that way."""
-    return weakest(found.epochs[-1])
+def keep_up(store: Store, now_ms: int) -> None:
+    """Append what keeps the vault's devices in step: a snapshot where it is due, else a sign of life.
+
+    The latter once a day, and where others wait to hear that this device has seen a snapshot. Raises ``NotSynced``.
+    """
+    with store.transaction():
+        found = belonging.members_of(store)
+        if log.setting(store).restored or found.needs_epoch:
+            return
+        appending.check_key(store, found)
+        if snapshots.is_due(store) and snapshots.make(store, now_ms):
+            return
+        if snapshots.is_unseen(store) or _is_silent(store, now_ms):
+            appending.append(store, found, snapshots.NOTHING, now_ms, kind=b"beat")
+
+
+def _is_silent(store: Store, now_ms: int) -> bool:
+    """Tell whether this device has written nothing for a day."""
+    own = log.newest_header(store.database, identity.own_device(store).device_id)
+    return own is None or clock.millis(own.hlc) + _BEAT_MS <= now_ms
 
 
 # -- what others have changed
@@ -175,18 +183,22 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     and before anything of others is applied, so that it is not taken for what they overwrite. On a device that does
     not belong to the vault entries are only kept.
     """
-    done = Received(changed={}, findings=[], kept_against_delete=[])
+    done = Received(changed={}, findings=[], kept_against_delete=[], applied={})
     arrived = list(messages)
     with store.transaction(), canonical.many():
         _take_each(store, (one for one in arrived if one[0] == MEMBER), done)
         belonging.learn_keys(store)
         if belonging.is_member(store):
             record(store, now_ms)
-            _void_revoked(store, done)
+            _judge(store, done)
         _take_each(store, (one for one in arrived if one[0] == ENTRY), done)
         if belonging.is_member(store):
             edits = restored.edits(store)
             _advance(store, now_ms, done)
+            if _judge(store, done):
+                _advance(store, now_ms, done)
+            if _is_late(store, done.applied):
+                _rebuild(store, done)
             writing.write_vault(store, done)
             restored.reapply(store, (one for one in edits if (one.kind, one.id) in done.changed), moment.now())
     return done
@@ -225,6 +237,7 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
         log.drop_strays(db, [entry.hash_of(one) for one in longer])
         done.members += 1
         if not membership.is_prefix(chain, longer):
+            _note_parted(store)
             done.findings.append(
                 Finding("fork", "two devices changed who belongs to the vault at once; the senior one's word counts")
             )
@@ -237,6 +250,8 @@ def _take_entry(store: Store, data: bytes, done: Received) -> None:
         raise ForgedEntry("an entry of another vault was sent")
     db = store.database
     known = log.hash_at(db, header.device, header.seq)
+    if known is None and header.seq <= log.begins(store).get(header.device, 0):
+        return  # a snapshot stands for it
     if known is not None:
         if known != header.hash:
             _check_origin(store, header)
@@ -266,11 +281,14 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
     db = store.database
     if not log.count_waiting(db):
         return
-    ground = Ground(store)
+    ground = _ground(store)
+    if snapshots.adopt(store, ground, now_ms, done):
+        _rebuild(store, done)
+        ground = _ground(store)
     queue: dict[str, list[Stored]] = {}
     for stored in log.waiting(db):
         queue.setdefault(stored.device, []).append(stored)
-    heads = log.heads(db)
+    heads, watch = log.heads(db), snapshots.Watch(store)
     moved = True
     while moved:
         moved = False
@@ -283,7 +301,15 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
                 log.set_state(db, device, stored.seq, verdict)
                 if verdict == APPLIED:
                     heads[device] = Head(stored.seq, stored.hash)
+                    done.applied.setdefault(device, stored.seq)
+                    watch.see(entry.read_header(stored.body))
                 moved = True
+    for one in watch.settle():
+        snapshots.check(store, ground, one, done)
+
+
+def _ground(store: Store) -> Ground:
+    return Ground(store, snapshots.counted(store))
 
 
 def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head], now_ms: int, done: Received) -> str:
@@ -291,7 +317,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
     header = entry.read_header(stored.body)
     found = belonging.read(ground.chain)
     name = identity.device_names(store).get(header.device, header.device[:8])
-    if is_void(found, header.device, header.seq, header.hash):
+    if is_void(found, header.device, header.seq, header.hash, ground.counted.get(header.device, 0)):
         done.findings.append(Finding("revoked", f"{name} went on writing after it was revoked; that does not count"))
         return VOID
     head = heads.get(header.device)
@@ -304,15 +330,14 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
     if stands is None or key is None:
         return WAITING
     for device, seen in header.seen.items():
-        if is_void(found, device, seen.seq, seen.hash):
-            continue
-        known = log.hash_at(store.database, device, seen.seq)
+        number = needed(found, device, seen.seq, seen.hash, ground.counted.get(device, 0))
+        known = log.hash_at(store.database, device, seen.seq) if number == seen.seq else None
         if known is not None and known != seen.hash:
             done.findings.append(
                 Finding("fork", f"{name} has seen another history than this device: somebody shows two of them")
             )
             return WAITING
-        if known is None or heads.get(device, Head(0, b"")).seq < seen.seq:
+        if heads.get(device, Head(0, b"")).seq < number:
             return WAITING
     if header.epoch < max((one.number for one in stands[0].epochs if one.entry <= stands[1]), default=0):
         text = f"{name} sealed an entry with a key that was replaced before; a revoked device could have read it"
@@ -351,50 +376,81 @@ def _apply(store: Store, header: Header, ops: Sequence[merge.Op], done: Received
     log.write_setting(store, msgspec.structs.replace(setting, hlc=max(setting.hlc, header.hlc)))
 
 
-def _void_revoked(store: Store, done: Received) -> None:
-    """Make void what a revoked device wrote after its last entry that counts, and undo it."""
-    db = store.database
-    found = belonging.members_of(store)
+def _judge(store: Store, done: Received) -> bool:
+    """Let count what counts: nothing behind the last entry of a revoked device, unless a snapshot has settled it.
+
+    What was applied and is void is undone by taking all others in again; what was void and counts waits to be taken in.
+    Tells whether anything was changed.
+    """
+    db, found = store.database, belonging.members_of(store)
+    own, counted = identity.own_device(store).device_id, snapshots.counted(store)
+    # A device that is revoked keeps what it has.
+    lasts = {device: last for device in log.heads(db) if device != own and (last := last_of(found, device)) is not None}
+    revived: dict[str, int] = {}
+    for device, seq, hash_ in db.all("SELECT device, seq, hash FROM sync_entries WHERE state = 'void' ORDER BY seq"):
+        if not is_void(found, device, seq, hash_, counted.get(device, 0)):
+            log.set_state(db, device, seq, WAITING)
+            revived.setdefault(device, seq)
+            _note_parted(store)
+    beyond = "device = ? AND seq > ? AND (seq > ? OR (seq = ? AND hash <> ?))"
     voided = False
-    own = identity.own_device(store).device_id
-    for one in found.revoked:
-        if one.last is None or one.device_id == own:  # a device that is revoked keeps what it has
-            continue
-        beyond = "device = ? AND (seq > ? OR (seq = ? AND hash <> ?))"
-        cut = (one.device_id, one.last[0], one.last[0], one.last[1])
+    for device, last in lasts.items():
+        cut = (device, counted.get(device, 0), last[0], last[0], last[1])
         if db.value(f"SELECT count(*) FROM sync_entries WHERE state = 'applied' AND {beyond}", cut):  # noqa: S608
             db.do(f"UPDATE sync_entries SET state = 'void' WHERE {beyond}", cut)  # noqa: S608 - fixed text
             voided = True
-    if voided:
+    if revived:
+        _let_wait(store, revived)
+    if revived or voided:
         _rebuild(store, done)
+    return bool(revived or voided)
+
+
+def _let_wait(store: Store, revived: Mapping[str, int]) -> None:
+    """Let everything wait again that has seen one of these entries, or comes behind it in its log."""
+    db, low = store.database, dict(revived)
+    headers = [entry.read_header(stored.body) for stored in log.applied(store)]
+    moved = True
+    while moved:
+        moved = False
+        for one in headers:
+            if one.seq < low.get(one.device, one.seq + 1) and any(
+                head.seq >= low.get(device, head.seq + 1) for device, head in one.seen.items()
+            ):
+                low[one.device] = one.seq
+                moved = True
+    for device, seq in low.items():
+        db.do(
+            "UPDATE sync_entries SET state = 'waiting' WHERE device = ? AND seq >= ? AND state = 'applied'",
+            (device, seq),
+        )
+
+
+def _note_parted(store: Store) -> None:
+    log.write_setting(store, msgspec.structs.replace(log.setting(store), parted=True))
+
+
+def _is_late(store: Store, applied: Mapping[str, int]) -> bool:
+    """Tell whether something was applied now that an entry applied before has seen: it did not count then."""
+    if not applied or not log.setting(store).parted:
+        return False
+    headers = (entry.read_header(stored.body) for stored in log.applied(store))
+    before = (one for one in headers if one.seq < applied.get(one.device, one.seq + 1))
+    return any(head.seq >= applied.get(device, head.seq + 1) for one in before for device, head in one.seen.items())
 
 
 def _rebuild(store: Store, done: Received) -> None:
     """Take all applied entries in again, in an order that respects what each has seen."""
-    db, ground = store.database, Ground(store)
-    for kind, id_ in db.all("SELECT kind, id FROM sync_things"):
-        done.changed[kind, id_] = None
+    db, ground = store.database, _ground(store)
     rows = {(kind, id_): row for kind, id_, row in db.all("SELECT kind, id, row FROM sync_things")}
+    done.changed.update(dict.fromkeys(rows))
     db.do("DELETE FROM sync_things")
-    left: dict[str, list[Stored]] = {}
-    for stored in log.applied(db):
-        left.setdefault(stored.device, []).append(stored)
-    at: dict[str, int] = {}
-    void = dict(db.all("SELECT device, min(seq) FROM sync_entries WHERE state = 'void' GROUP BY device"))
-    while any(left.values()):
-        moved = False
-        for device, waiting in left.items():
-            while waiting:
-                header = entry.read_header(waiting[0].body)
-                ready = all(at.get(d, 0) >= min(h.seq, void.get(d, h.seq + 1) - 1) for d, h in header.seen.items())
-                if not ready:
-                    break
-                ops = merge.decode_ops(entry.open_entry(waiting[0].body, header, key_of(ground, header)))
-                _apply(store, header, ops, None)
-                at[device] = waiting.pop(0).seq
-                moved = True
-        if not moved:
-            raise DamagedVault("the log of this vault is damaged", hint="restore a backup: keyferry restore")
+    for state in replaying.base_states(store, ground):
+        thing = merge.decode(state)
+        things.keep(store, thing.kind, thing.id, thing, None)
+        done.changed[thing.kind, thing.id] = None
+    for header, ops in replaying.in_order(store, ground):
+        _apply(store, header, ops, None)
     for (kind, id_), row in rows.items():
         if db.one("SELECT 1 FROM sync_things WHERE kind = ? AND id = ?", (kind, id_)) is not None:
             db.do("UPDATE sync_things SET row = ? WHERE kind = ? AND id = ?", (row, kind, id_))

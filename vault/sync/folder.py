@@ -18,7 +18,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -53,7 +53,10 @@ class Kept(Protocol):
 
 
 class Folder:
-    """A folder as a transport for one vault; ``ignored`` counts files that are none of ours."""
+    """A folder as a transport for one vault; ``ignored`` counts files that are none of ours.
+
+    ``begins`` is, once ``heads`` was asked, the first number of each device's log that lies here.
+    """
 
     is_folder = True
 
@@ -61,6 +64,7 @@ class Folder:
         self.path = path.expanduser().absolute()
         self.name = f"folder {self.path}"
         self.ignored = 0
+        self.begins: dict[str, int] = {}
         self._root = self.path / f"keyferry-{vault}"
         self._kept = kept
 
@@ -77,11 +81,12 @@ class Folder:
         return _is_folder(self._root) and _is_folder(self._root / "members")
 
     def heads(self) -> Heads:
-        """Return what lies here, by names and hashes, as far as no number is left out."""
+        """Return what lies here, by names and hashes, as far as no number is left out from the first one on."""
         members = sorted(self._members())
         devices = {}
         for device in self._devices():
-            numbers, last = self._numbers(device), 0
+            numbers = self._numbers(device)
+            last = self.begins[device] = min(numbers, default=0)
             while last + 1 in numbers:
                 last += 1
             if last:
@@ -121,6 +126,7 @@ class Folder:
         for device in self._devices():
             numbers = self._numbers(device)
             last = reached.get(device, self._kept.upto(device) if self._kept is not None else 0)
+            last = max(last, min(numbers, default=0) - 1)  # what is before was dropped: a snapshot stands for it
             while last + 1 in numbers:
                 before = len(messages)
                 for hash_ in numbers[last + 1]:
@@ -179,6 +185,16 @@ class Folder:
         if not _BLOB.fullmatch(name):
             return None
         return read_regular(self._root / "blobs" / name, _MOST_BLOB)
+
+    def drop(self, before: Mapping[str, int]) -> None:
+        """Remove the files of entries before these numbers; whoever needs them again is given the snapshot."""
+        for device, number in before.items():
+            place = self._root / "log" / device
+            for name in _listed(place):
+                found = _ENTRY.fullmatch(name)
+                if found is not None and int(found[1]) < number:
+                    with contextlib.suppress(OSError):
+                        (place / name).unlink()
 
     def wait(self, cursor: str, seconds: float) -> bool:
         """Look each second until another file lies here."""

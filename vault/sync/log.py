@@ -15,7 +15,7 @@ from vault import crypto
 from vault.database import Database
 from vault.errors import DamagedVault
 from vault.store import Store
-from vault.sync.entry import Head
+from vault.sync.entry import Head, Header, read_header
 
 WAITING, PARKED, APPLIED, VOID = "waiting", "parked", "applied", "void"
 _META, _KEYS = "sync", "epoch_keys"
@@ -44,6 +44,13 @@ _TABLES = (
     )""",
     "CREATE TABLE IF NOT EXISTS sync_strays (hash BLOB PRIMARY KEY, body BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS sync_given (place TEXT NOT NULL, blob TEXT NOT NULL, PRIMARY KEY (place, blob))",
+    """CREATE TABLE IF NOT EXISTS sync_snapshots (
+        device TEXT NOT NULL,
+        last INTEGER NOT NULL,
+        verdict TEXT NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (device, last)
+    )""",
 )
 
 
@@ -53,6 +60,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cursor: str = ""
     acknowledged: dict[str, tuple[int, str]] = {}  # newest head each device had there, by device
     members: str = ""  # hash of the newest membership entry that was there
+
+
+class Base(msgspec.Struct, frozen=True):
+    """The snapshot that this log begins with: its device, its first and last part, how far each log is in it."""
+
+    device: str
+    first: int
+    last: int
+    cut: dict[str, int]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,6 +81,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hlc: int = 0
     synced_at: str = ""
     restored: bool = False  # from a backup: what others have is taken in before anything goes out
+    base: Base | None = None
+    parted: bool = False  # a list of devices lost once: what did not count may have been passed over
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -83,7 +101,7 @@ def is_on(store: Store) -> bool:
 
 
 def begin(store: Store) -> None:
-    """Make the tables; call it inside a transaction, as everything here that writes."""
+    """Make the tables that are not there; call it inside a transaction, as everything here that writes."""
     for table in _TABLES:
         store.database.do(table)
     if not is_on(store):
@@ -157,23 +175,33 @@ def heads(db: Database) -> dict[str, Head]:
     return {device: Head(seq, hash_) for device, seq, hash_ in db.all(sql)}
 
 
-def upto(db: Database, device: str) -> int:
+def begins(store: Store) -> dict[str, int]:
+    """Return after which number each device's log begins here: what is before is in a snapshot."""
+    base = setting(store).base
+    return base.cut if base is not None else {}
+
+
+def newest_header(db: Database, device: str) -> Header | None:
+    """Return the header of a device's newest applied entry, None if there is none, or only its hash is known."""
+    head = heads(db).get(device)
+    stored = get(db, device, head.seq) if head is not None else None
+    return read_header(stored.body) if stored is not None and stored.body else None
+
+
+def upto(store: Store, device: str) -> int:
     """Return how far a device's log is here without a gap, applied or not."""
-    count, newest = db.all("SELECT count(*), coalesce(max(seq), 0) FROM sync_entries WHERE device = ?", (device,))[0]
-    if count == newest:
+    db, begin = store.database, begins(store).get(device, 0)
+    sql = "SELECT count(*), coalesce(max(seq), ?) FROM sync_entries WHERE device = ? AND seq > ?"
+    count, newest = db.all(sql, (begin, device, begin))[0]
+    if begin + count == newest:
         return int(newest)
     numbers = {seq for (seq,) in db.all("SELECT seq FROM sync_entries WHERE device = ?", (device,))}
-    return next(seq for seq in range(count + 1) if seq + 1 not in numbers)
+    return next(seq for seq in range(begin, newest) if seq + 1 not in numbers)
 
 
 def count_waiting(db: Database) -> int:
     """Return how many entries are not applied yet."""
     return int(db.value("SELECT count(*) FROM sync_entries WHERE state IN ('waiting', 'parked')"))
-
-
-def counts(db: Database) -> dict[str, int]:
-    """Return how many entries of each device are here, applied or not."""
-    return dict(db.all("SELECT device, count(*) FROM sync_entries GROUP BY device"))
 
 
 def waiting(db: Database) -> list[Stored]:
@@ -183,12 +211,11 @@ def waiting(db: Database) -> list[Stored]:
     return [Stored(*row) for row in db.all(sql)]
 
 
-def applied(db: Database) -> Iterator[Stored]:
-    """Yield the applied entries, each device's in order."""
-    for device, seq in db.all("SELECT device, seq FROM sync_entries WHERE state = 'applied' ORDER BY device, seq"):
-        found = get(db, device, seq)
-        if found is not None:
-            yield found
+def applied(store: Store) -> Iterator[Stored]:
+    """Yield the applied entries that are not in the snapshot this log begins with, each device's in order."""
+    begin = begins(store)
+    for device in heads(store.database):
+        yield from after(store.database, device, begin.get(device, 0))
 
 
 def after(db: Database, device: str, seq: int) -> Iterator[Stored]:

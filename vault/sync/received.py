@@ -8,7 +8,7 @@ from vault.sync import merge
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something wrong with what arrived; ``kind`` is forged, fork, revoked, parked or suite."""
+    """Something wrong with what arrived; ``kind`` is a word for programs, such as forged, fork or parked."""
 
     kind: str
     text: str
@@ -25,3 +25,4 @@ class Received(msgspec.Struct):
     changed: dict[tuple[str, str], merge.Thing | None] = {}  # None: to be read again
     findings: list[Finding] = []
     kept_against_delete: list[str] = []
+    applied: dict[str, int] = {}  # the first number of each device

@@ -16,7 +16,7 @@ from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachab
 from vault.kit import Kit
 from vault.membership import read_chain as _read
 from vault.store import Store
-from vault.sync import belonging, engine, entry, log, restored, things
+from vault.sync import belonging, engine, entry, log, restored, snapshots, things
 from vault.sync.entry import Head
 from vault.sync.log import Stored
 from vault.sync.received import Finding, Received
@@ -52,6 +52,8 @@ def sync(
     done = Round(findings=[], kept_against_delete=[])
     if not log.is_on(store):
         raise NotSynced("this vault is not synced", hint="keyferry device pair")
+    with store.transaction():
+        log.begin(store)
     if not transport.exists():
         _begin_there(store, transport, upload_again)
     heads = transport.heads()
@@ -78,22 +80,35 @@ def sync(
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     belonging.check_member(store)
     _settle_restored(store, now_ms)
+    engine.keep_up(store, now_ms())
     _push(store, transport, heads, pulled, done)
     _acknowledge(store, transport)
+    _shorten(store, transport, now_ms())
     done.waiting = log.count_waiting(store.database)
     done.ignored = getattr(transport, "ignored", 0)
     return done
 
 
+def _shorten(store: Store, transport: Transport, now_ms: int) -> None:
+    """Drop entries that a snapshot stands for: there as soon as the place has it whole, here after 90 days."""
+    one = snapshots.newest(store)
+    there = {device: seq for device, (seq, _) in log.place(store, transport.name).acknowledged.items()}
+    if one is not None:
+        numbers = {device: head.seq for device, head in one.cut.items()}
+        whole = {**numbers, one.device: one.end}
+        if all(there.get(device, 0) >= number for device, number in whole.items()):
+            transport.drop(numbers)
+    snapshots.compact(store, now_ms)
+
+
 def _withheld(store: Store, heads: Heads) -> list[str]:
     """Return the names of devices of which a place says that it has entries that did not come."""
     found, names = belonging.members_of(store), identity.device_names(store)
-    here = log.counts(store.database)
     members = {one.device_id for one in found.members}
     return [
         names.get(device, device[:8])
         for device, head in heads.devices.items()
-        if device in members and here.get(device, 0) < head.seq
+        if device in members and log.upto(store, device) < head.seq
     ]
 
 
@@ -194,6 +209,9 @@ def _push(store: Store, transport: Transport, heads: Heads, pulled: set[bytes], 
     for batch in _batches([*members, *((ENTRY, one.body) for one in _lacking(store, transport, heads, pulled))]):
         transport.push(batch)
         done.sent += sum(kind == ENTRY and entry.read_header(data).device == own for kind, data in batch)
+    base = log.setting(store).base
+    if base is not None:
+        transport.drop(base.cut)  # what is before would stand behind a gap
     with store.transaction():
         log.write_setting(store, msgspec.structs.replace(log.setting(store), synced_at=moment.now()))
 
@@ -210,13 +228,27 @@ def _lacking(store: Store, transport: Transport, heads: Heads, pulled: set[bytes
     found = _read(identity.own_chain(store))
     acknowledged = log.place(store, transport.name).acknowledged
     counted = {one.device_id for one in (*found.members, *found.revoked)}
-    for device in sorted(log.heads(store.database).keys() & counted):
+    first, settled = _base_device(store), snapshots.counted(store)
+    for device in sorted(log.heads(store.database).keys() & counted, key=lambda one: (one != first, one)):
+        begins: int = getattr(transport, "begins", {}).get(device, 1)  # what a folder has of it begins there
         shown = heads.devices.get(device)
-        is_known = shown is not None and _is_known(store, device, shown)
-        start = shown.seq if shown is not None and is_known else acknowledged.get(device, (0, ""))[0]
+        if shown is None or not _is_known(store, device, shown):
+            start = max(acknowledged.get(device, (0, ""))[0], begins - 1)
+        elif begins > max(1, settled.get(device, 0)):  # and no snapshot stands for what is before
+            start = 0
+        else:
+            start = shown.seq
+        begin = log.begins(store).get(device, 0)
+        if start < begin - 1:  # there it goes on with the snapshot, or with the last of what that has seen
+            start = begin - (device != first)
         for stored in log.after(store.database, device, start):
-            if stored.hash not in pulled:
+            if stored.body and stored.hash not in pulled:
                 yield stored
+
+
+def _base_device(store: Store) -> str:
+    base = log.setting(store).base
+    return base.device if base is not None else ""
 
 
 def _batches(messages: Iterable[Message]) -> Iterator[list[Message]]:

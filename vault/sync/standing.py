@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vault import identity, membership
 from vault.errors import DamagedVault
 from vault.membership import Membership
@@ -11,9 +13,12 @@ from vault.sync.entry import Header
 
 
 class Ground:
-    """The memberships that entries stand on: the vault's, or one that another has outranked since."""
+    """The memberships that entries stand on: the vault's, or one that another has outranked since.
 
-    def __init__(self, store: Store) -> None:
+    ``counted`` is up to which number each device's entries count, whoever is revoked.
+    """
+
+    def __init__(self, store: Store, counted: Mapping[str, int]) -> None:
         self._vault_id, self._own = store.vault_id, identity.own_device(store)
         self._keys = log.epoch_keys(store)
         self.chain = identity.own_chain(store)
@@ -21,6 +26,11 @@ class Ground:
         self._strays = {entry.hash_of(one): one for one in log.strays(store.database)}
         self._lost: dict[bytes, Membership | None] = {}
         self._opened: dict[bytes, bytes | None] = {}
+        self.counted = counted
+
+    def place(self, membership_hash: bytes) -> int | None:
+        """Return the number of an entry of the vault's chain, None for one that is not in it."""
+        return self._numbers.get(membership_hash)
 
     def under(self, header: Header) -> tuple[Membership, int] | None:
         """Return the membership in which an entry was written and the number of its newest entry; None if unknown."""
@@ -70,17 +80,30 @@ def key_of(ground: Ground, header: Header) -> bytes:
     return key
 
 
-def is_void(found: Membership, device: str, seq: int, hash_: bytes) -> bool:
-    """Tell whether an entry does not count: its device was revoked, and it is behind or beside the last that counts."""
-    cut = _cut_of(found, device)
-    return cut is not None and (seq > cut[0] or (seq == cut[0] and hash_ != cut[1]))
+def is_void(found: Membership, device: str, seq: int, hash_: bytes, counted: int) -> bool:
+    """Tell whether an entry does not count: its device was revoked, and it is behind or beside the last that counts.
+
+    Of a device that never belonged to the vault, since the list that enrolled it lost, nothing counts. What a snapshot
+    has settled counts for good: up to the number ``counted`` of its device.
+    """
+    cut = last_of(found, device)
+    return cut is not None and seq > counted and (seq > cut[0] or (seq == cut[0] and hash_ != cut[1]))
 
 
-def _cut_of(found: Membership, device: str) -> tuple[int, bytes] | None:
-    for one in found.revoked:
-        if one.device_id == device:
-            return one.last or (0, bytes(32))
-    return None
+def needed(found: Membership, device: str, seq: int, hash_: bytes, counted: int) -> int:
+    """Return how far a device's log must be applied for an entry that has seen this of it: what is void is left out."""
+    if not is_void(found, device, seq, hash_, counted):
+        return seq
+    cut = last_of(found, device)
+    return min(seq, max(cut[0] if cut is not None else 0, counted))
+
+
+def last_of(found: Membership, device: str) -> tuple[int, bytes] | None:
+    """Return number and hash of the last entry of a device that counts; None for a member, of whom all do."""
+    if found.member(device) is not None:
+        return None
+    last = next((one.last for one in found.revoked if one.device_id == device), None)
+    return last or (0, bytes(32))
 
 
 def floor(found: Membership, entry_number: int) -> int:

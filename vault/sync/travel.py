@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -54,6 +54,9 @@ class Transport(Protocol):
 
     def get_blob(self, name: str) -> bytes | None:
         """Return such bytes, unchecked, or None."""
+
+    def drop(self, before: Mapping[str, int]) -> None:
+        """Let it forget the entries of each device before these numbers; a relay does that by itself."""
 
     def wait(self, cursor: str, seconds: float) -> bool:
         """Wait until there is something after the cursor; returns whether there is."""

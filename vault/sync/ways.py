@@ -74,7 +74,7 @@ class Kept:
 
     def upto(self, device: str) -> int:
         """Return how far a device's log is here without a gap."""
-        return log.upto(self._store.database, device) if log.is_on(self._store) else 0
+        return log.upto(self._store, device) if log.is_on(self._store) else 0
 
     def hash_at(self, device: str, seq: int) -> bytes | None:
         """Return the hash of one entry, also of one that is only known of, or None."""

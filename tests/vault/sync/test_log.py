@@ -45,7 +45,7 @@ def test_an_entry_that_is_there_is_never_written_over(world: World) -> None:
 )
 def test_a_log_is_whole_up_to_its_first_gap(world: World, numbers: tuple[int, ...], upto: int) -> None:
     put(world, *(stored(number, WAITING) for number in numbers))
-    assert log.upto(world["laptop"].store.database, "a") == upto
+    assert log.upto(world["laptop"].store, "a") == upto
 
 
 def test_only_applied_entries_are_heads_and_only_they_are_given_on(world: World) -> None:

@@ -1,0 +1,113 @@
+"""Taking the log in again from where it begins here, in an order that respects what each entry has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from vault.errors import DamagedVault, ForgedEntry
+from vault.store import Store
+from vault.sync import belonging, entry, log, merge
+from vault.sync.entry import Header
+from vault.sync.log import Base, Stored
+from vault.sync.standing import Ground, key_of, needed
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the last part of a snapshot says of it: how many things, and the digest of their states."""
+
+    digest: str
+    things: int
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part of a snapshot: states of things, as ``merge.encode`` gives them, in the order of kind and id."""
+
+    things: list[msgspec.Raw] = []
+    snapshot: Told | None = None
+
+
+_PART = msgspec.json.Decoder(Part)
+
+
+def in_order(
+    store: Store, ground: Ground, cut: Mapping[str, int] | None = None
+) -> Iterator[tuple[Header, list[merge.Op]]]:
+    """Yield the applied entries behind the snapshot that the log begins with.
+
+    Of a cut only those in it, and ``ForgedEntry`` is raised if one of them has seen what is not. Else one that has seen
+    what was void when it was taken in, and is not here, comes when no other can: the log is taken in again once it is.
+    """
+    left: dict[str, list[Stored]] = {}
+    for stored in log.applied(store):
+        if cut is None or stored.seq <= cut.get(stored.device, 0):
+            left.setdefault(stored.device, []).append(stored)
+    found, counted, at = belonging.members_of(store), ground.counted, dict(log.begins(store))
+
+    def is_ready(header: Header) -> bool:
+        return all(
+            at.get(one, 0) >= needed(found, one, head.seq, head.hash, counted.get(one, 0))
+            for one, head in header.seen.items()
+        )
+
+    headers = {device: [entry.read_header(one.body) for one in waiting] for device, waiting in left.items()}
+    while any(left.values()):
+        ready = [device for device, waiting in headers.items() if waiting and is_ready(waiting[0])]
+        if not ready and cut is not None:
+            raise ForgedEntry("a snapshot stands for entries that have seen others")
+        if not ready:
+            ready = [min((one for one in headers if headers[one]), key=lambda one: headers[one][0].hlc)]
+        for device in ready:
+            header, stored = headers[device].pop(0), left[device].pop(0)
+            yield header, merge.decode_ops(entry.open_entry(stored.body, header, key_of(ground, header)))
+            at[device] = header.seq
+
+
+def base_states(store: Store, ground: Ground) -> list[bytes]:
+    """Return the states of all things in the snapshot that the log begins with; none if it begins at its beginning.
+
+    Raises ``DamagedVault``.
+    """
+    base = log.setting(store).base
+    if base is None:
+        return []
+    try:
+        return states_of(parts(store, ground, base))
+    except ForgedEntry:
+        raise DamagedVault("the log of this vault is damaged", hint="restore a backup: keyferry restore") from None
+
+
+def parts(store: Store, ground: Ground, base: Base) -> list[Part]:
+    """Return the parts of a snapshot whose entries are here; raises ``ForgedEntry`` for what is none."""
+    found = []
+    for number in range(base.first, base.last + 1):
+        stored = log.get(store.database, base.device, number)
+        if stored is None:
+            raise ForgedEntry("a part of a snapshot is missing")
+        header = entry.read_header(stored.body)
+        try:
+            found.append(_PART.decode(entry.open_entry(stored.body, header, key_of(ground, header))))
+        except (msgspec.MsgspecError, DamagedVault):
+            raise ForgedEntry("a snapshot of the log cannot be read", hint="update Keyferry") from None
+    return found
+
+
+def states_of(found: list[Part]) -> list[bytes]:
+    """Return the states in a snapshot's parts if they are what its last part says; raises ``ForgedEntry``."""
+    states = [bytes(one) for part in found for one in part.things]
+    told = found[-1].snapshot if found else None
+    if told is None or (told.digest, told.things) != (digest_of(states), len(states)):
+        raise ForgedEntry("a snapshot of the log does not hold what it says")
+    return states
+
+
+def digest_of(states: list[bytes]) -> str:
+    """Return the digest of states: SHA-256 over each after its length, four bytes; in hexadecimal."""
+    import hashlib
+
+    found = hashlib.sha256()
+    for one in states:
+        found.update(len(one).to_bytes(4, "big"))
+        found.update(one)
+    return found.hexdigest()
