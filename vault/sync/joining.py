@@ -81,9 +81,9 @@ def rejoin_by_kit(
     there = ways.transport_by_root(way, vault_id, kit)
     chain = _chain_there(there, vault_id)
     found = membership.read_chain(chain)
-    if found.root != kit.root_public:
+    if not kit.is_root(found.root, found.roots[-1].mldsa65):
         raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
-    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
     longer = with_keys(longer, epoch_keys_of(chain, kit), own, now)
     there.push([(travel.MEMBER, one) for one in longer[len(chain) :]])
     joined = Joined(

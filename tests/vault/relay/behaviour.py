@@ -136,9 +136,9 @@ def members_come_and_go_with_entries_that_name_them(caller: Caller) -> None:
     chain, vault = vault_of(caller)
     log, left = log_of(chain, LAPTOP), log_of(chain, PHONE)
     caller.append(PHONE, vault, *left.parts(2))
-    chain = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.ed25519, now=AT)]
+    chain = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
     head = (2, entry.hash_of(left.entries[-1]))
-    gone = membership.revoke(chain, PHONE.device_id, by=LAPTOP.ed25519, now=AT, last=head)
+    gone = membership.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT, last=head)
     log.chain = after = [*chain, gone]
     assert caller.append(LAPTOP, vault, *map(member, after[2:]), *log.parts(1)).status == 200
     assert caller.append(PHONE, vault, *left.parts(1)).word == "revoked"
