@@ -16,6 +16,9 @@ An entry is three packed parts: body, signer keys, signatures. A body is packed 
               wraps, packed: each device id, suite (1), wrapped key (``vault.sync.epochs``), packed; a suite of 3 is
               for the kit, under the first 16 bytes of the SHA-256 of its recipient
               signed by the root or a member; the same epoch again brings its key to further devices
+    lost      namespace, "lost", made-at, vault id, hash of the entry before, and the rest as of "epoch": the key of an
+              epoch that a chain began which another outranked since, for members to whom it was not brought there
+              signed by the root or a member; always under the newer namespace
 
 Signer keys are Ed25519. Whoever has an ML-DSA-65 key in the chain signs every entry by both (``vault.signing``), and
 one that he signed by Ed25519 alone is refused; so nobody takes a signature off, and a chain in which nobody has such a
@@ -104,6 +107,7 @@ class Membership:
     revoked: tuple[Member, ...]
     epochs: tuple[Epoch, ...] = ()
     needs_epoch: bool = False  # a device was revoked since the newest epoch began
+    lost: tuple[Epoch, ...] = ()  # of chains that were outranked; number and entry tell nothing of this chain
 
     @property
     def root(self) -> bytes:
@@ -138,6 +142,7 @@ class _State:
     size: int = 0
     epochs: list[Epoch] = field(default_factory=list)
     needs_epoch: bool = False
+    lost: dict[bytes, Epoch] = field(default_factory=dict)  # by commitment
     strong: dict[bytes, bytes] = field(default_factory=dict)  # ML-DSA-65 keys by the Ed25519 keys beside them
 
     def may_sign(self, key: bytes) -> bool:
@@ -266,9 +271,24 @@ def begin_epoch(
     """
     state = _read(chain)
     signer = _as_known(state, by)
-    packed = [crypto.packed(bytes.fromhex(one), bytes([suite]), data) for one, (suite, data) in wraps.items()]
-    parts = (number.to_bytes(4, "big"), commitment, crypto.packed(*packed))
+    parts = (number.to_bytes(4, "big"), commitment, _packed_wraps(wraps))
     return _next(state, _signed(_body(state, b"epoch", now, *parts, by=(signer,)), signer))
+
+
+def bring_lost(
+    chain: Sequence[bytes],
+    number: int,
+    commitment: bytes,
+    wraps: dict[str, tuple[int, bytes]],
+    *,
+    by: Signer,
+    now: Instant,
+) -> bytes:
+    """Return the entry that brings the key of an epoch of an outranked chain to devices; raises as ``begin_epoch``."""
+    state = _read(chain)
+    signer = _as_known(state, by)
+    parts = (number.to_bytes(4, "big"), commitment, _packed_wraps(wraps))
+    return _next(state, _signed(_body(state, b"lost", now, *parts, by=(signer,), strong=True), signer))
 
 
 def vault_id_of(chain: Sequence[bytes]) -> str:
@@ -297,6 +317,18 @@ def link_of(entry: bytes) -> bytes | None:
     return rest[1]
 
 
+def epoch_in(entry: bytes) -> Epoch | None:
+    """Return what an entry of the kind ``epoch`` says, None for any other; nothing of it is checked."""
+    try:
+        kind, _, *rest = _fields(crypto.unpacked(entry)[0])
+        if kind != b"epoch":
+            return None
+        number, commitment, packed = _of(rest, 5)[2:]
+        return Epoch(int.from_bytes(number, "big"), commitment, 0, _wraps(packed))
+    except (ValueError, IndexError):
+        return None
+
+
 def is_prefix(shorter: Sequence[bytes], longer: Sequence[bytes]) -> bool:
     """Tell whether the second chain begins with all entries of the first; so it does if both are the same.
 
@@ -320,6 +352,7 @@ def read_chain(chain: Sequence[bytes]) -> Membership:
         revoked=tuple(state.revoked.values()),
         epochs=tuple(state.epochs),
         needs_epoch=state.needs_epoch,
+        lost=tuple(state.lost.values()),
     )
 
 
@@ -425,6 +458,26 @@ def _revoked(rest: Sequence[bytes]) -> tuple[bytes, tuple[int, bytes] | None]:
 
 
 def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    brought = _key_brought(state, rest, signers)
+    if brought.number == len(state.epochs):
+        state.epochs.append(brought)
+        state.needs_epoch = False
+        return
+    if brought.number > len(state.epochs):
+        raise ValueError("an epoch that does not follow")
+    state.epochs[brought.number] = _more(state.epochs[brought.number], brought)
+
+
+def _take_lost(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    brought = _key_brought(state, rest, signers)
+    if any(one.commitment == brought.commitment for one in state.epochs):
+        raise ValueError("an epoch that is not lost")
+    known = state.lost.get(brought.commitment)
+    state.lost[brought.commitment] = brought if known is None else _more(known, brought)
+
+
+def _key_brought(state: _State, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> Epoch:
+    """Return what an entry says of an epoch's key, which may be brought to members and kits only."""
     number, commitment, packed = _of(rest, 3)
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(number) != 4 or len(commitment) != 32:
         raise ValueError("an epoch signed by a stranger")
@@ -432,17 +485,16 @@ def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tupl
     members = {member.device_id for member in state.members.values()}
     if any((suite == KIT_SUITE) == (device_id in members) for device_id, (suite, _) in wraps.items()):
         raise ValueError("a key for a stranger")
-    at_number = int.from_bytes(number, "big")
-    if at_number == len(state.epochs):
-        state.epochs.append(Epoch(at_number, commitment, state.height, wraps))
-        state.needs_epoch = False
-        return
-    if at_number > len(state.epochs) or state.epochs[at_number].commitment != commitment:
-        raise ValueError("an epoch that does not follow")
-    known = state.epochs[at_number]
-    if known.wraps.keys() & wraps.keys():
+    return Epoch(int.from_bytes(number, "big"), commitment, state.height, wraps)
+
+
+def _more(known: Epoch, brought: Epoch) -> Epoch:
+    """Return an epoch whose key is brought to further devices."""
+    if (known.number, known.commitment) != (brought.number, brought.commitment):
+        raise ValueError("another epoch")
+    if known.wraps.keys() & brought.wraps.keys():
         raise ValueError("a key that is there already")
-    state.epochs[at_number] = replace(known, wraps={**known.wraps, **wraps})
+    return replace(known, wraps={**known.wraps, **brought.wraps})
 
 
 def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
@@ -455,7 +507,18 @@ def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
     return wraps
 
 
-_KINDS = {b"root": _take_root, b"enrol": _take_enrol, b"revoke": _take_revoke, b"epoch": _take_epoch}
+def _packed_wraps(wraps: dict[str, tuple[int, bytes]]) -> bytes:
+    packed = (crypto.packed(bytes.fromhex(one), bytes([suite]), data) for one, (suite, data) in wraps.items())
+    return crypto.packed(*packed)
+
+
+_KINDS = {
+    b"root": _take_root,
+    b"enrol": _take_enrol,
+    b"revoke": _take_revoke,
+    b"epoch": _take_epoch,
+    b"lost": _take_lost,
+}
 
 
 def _member(name: bytes, packed: bytes, since: Instant) -> Member:
@@ -490,8 +553,10 @@ def _name(name: str) -> bytes:
     return name[:NAME_CHARS].encode("utf-8", "replace")
 
 
-def _body(state: _State, kind: bytes, now: Instant, *rest: bytes, by: Sequence[Signer | Bundle]) -> bytes:
-    namespace = NAMESPACE if any(one.mldsa65 for one in by) else CLASSIC
+def _body(
+    state: _State, kind: bytes, now: Instant, *rest: bytes, by: Sequence[Signer | Bundle], strong: bool = False
+) -> bytes:
+    namespace = NAMESPACE if strong or any(one.mldsa65 for one in by) else CLASSIC
     return crypto.packed(namespace, kind, now.encode(), bytes.fromhex(state.vault_id), state.head, *rest)
 
 
@@ -562,7 +627,7 @@ def _opened(entry: bytes, strong: dict[bytes, bytes]) -> _Opened:
     is_strong = body.startswith(crypto.packed(NAMESPACE))
     brought = _brought(kind, rest, is_strong)
     keys = tuple(strong.get(one) or brought.get(one, b"") for one in signers)
-    if any(keys) and not is_strong:
+    if (any(keys) or kind == b"lost") and not is_strong:
         raise ValueError("an entry of a form without these keys")
     _check(entry, body, signers, keys, signatures)
     return _Opened(is_strong, kind, made_at, tuple(rest), signers, brought)

@@ -47,7 +47,7 @@ def rejoin_vault(
         write_membership(store, longer)
         fill(store)
         if epoch_keys:
-            _begin_log(store, epoch_keys)
+            _begin_log(store, epoch_keys, kit)
 
     settings = Settings(vault=vault_id, holder={}, name=name, made_at=now, making=True)
     with _advised():
@@ -146,11 +146,12 @@ def with_keys(
     return chain
 
 
-def _begin_log(store: Store, epoch_keys: dict[int, bytes]) -> None:
-    from vault.sync import log, restored
+def _begin_log(store: Store, epoch_keys: dict[int, bytes], kit: Kit) -> None:
+    from vault.sync import belonging, log, restored
 
     log.begin(store)
     restored.keep_base(store)
     for number, key in epoch_keys.items():
         log.keep_epoch_key(store, number, key)
+    belonging.learn_lost_by_kit(store, kit)
     log.write_setting(store, log.Setting(restored=True))

@@ -32,6 +32,11 @@ class Signer:
         """The Ed25519 public key, by which it is known."""
         return self.ed25519.public_key().public_bytes_raw()
 
+    @property
+    def can_sign(self) -> bool:
+        """Tell whether the library knows all its keys."""
+        return not self.mldsa65 or has_mldsa65()
+
     def sign(self, body: bytes) -> bytes:
         """Return the signature by all keys; the library must know ML-DSA if there is such a key."""
         short = self.ed25519.sign(body)

@@ -50,11 +50,13 @@ def mixed() -> list[bytes]:
     chain.append(membership.revoke(chain, OLDER.device_id, by=NEXT.root, now=AT))
     chain.append(membership.begin_epoch(chain, 0, bytes(32), {PHONE.device_id: (1, b"x")}, by=OLD.signer, now=AT))
     chain.append(membership.begin_epoch(chain, 0, bytes(32), {OLD.device_id: (1, b"x")}, by=PHONE.signer, now=AT))
+    chain.append(membership.bring_lost(chain, 1, b"1" * 32, {PHONE.device_id: (1, b"x")}, by=OLD.signer, now=AT))
+    chain.append(membership.bring_lost(chain, 1, b"1" * 32, {OLD.device_id: (1, b"x")}, by=PHONE.signer, now=AT))
     return chain
 
 
 CHAIN = mixed()
-FORMS = [1, 1, 2, 2, 2, 2, 1, 2]
+FORMS = [1, 1, 2, 2, 2, 2, 1, 2, 2, 2]
 
 
 def form(entry: bytes) -> int:
@@ -98,7 +100,7 @@ def test_a_chain_may_begin_classic_and_each_signs_by_the_keys_that_it_has_there(
     assert [form(one) for one in CHAIN] == FORMS
     assert [[len(one) for one in signatures(entry)] for entry in CHAIN] == [
         *([SHORT, SHORT], [SHORT, SHORT], [SHORT, LONG], [LONG, LONG], [LONG, SHORT, SHORT]),
-        *([LONG], [SHORT], [LONG]),
+        *([LONG], [SHORT], [LONG], [SHORT], [LONG]),
     ]
     assert membership.read_chain(CHAIN).root == NEXT.root.public
 

@@ -8,7 +8,8 @@ void, and what they did is undone by taking all others in again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,9 +20,9 @@ from vault.membership import Membership
 from vault.store import Store
 from vault.sync import belonging, clock, entry, epochs, log, merge, restored, things, writing
 from vault.sync.entry import Head, Header
-from vault.sync.log import APPLIED, PARKED, VOID, WAITING, Stored
+from vault.sync.log import AGAIN, APPLIED, PARKED, VOID, WAITING, Stored
 from vault.sync.received import Finding, Received
-from vault.sync.standing import Ground, floor, is_void, key_of, weakest
+from vault.sync.standing import Counting, Ground, floor, key_of, weakest
 from vault.sync.travel import ENTRY, MEMBER, Message
 
 _BATCH_BYTES = 900_000  # of plaintext; an entry is a little more
@@ -56,6 +57,9 @@ def record(store: Store, now_ms: int) -> int:
             )
         for batch in _batches(_changes(store, now_ms)):
             _append(store, found, batch, now_ms)
+            made += 1
+        if Counting(store).is_untold:
+            _append(store, found, [], now_ms)  # nothing but what it has seen
             made += 1
     return made
 
@@ -178,27 +182,27 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     done = Received(changed={}, findings=[], kept_against_delete=[])
     arrived = list(messages)
     with store.transaction(), canonical.many():
-        _take_each(store, (one for one in arrived if one[0] == MEMBER), done)
+        _take_each((one for one in arrived if one[0] == MEMBER), partial(_take_member, store), done)
         belonging.learn_keys(store)
         if belonging.is_member(store):
             record(store, now_ms)
             _void_revoked(store, done)
-        _take_each(store, (one for one in arrived if one[0] == ENTRY), done)
+        if entries := [one for one in arrived if one[0] == ENTRY]:
+            _take_each(entries, partial(_take_entry, store, Ground(store)), done)
         if belonging.is_member(store):
             edits = restored.edits(store)
+            _count_again(store)
             _advance(store, now_ms, done)
+            belonging.bring_lost(store, moment.now())
             writing.write_vault(store, done)
             restored.reapply(store, (one for one in edits if (one.kind, one.id) in done.changed), moment.now())
     return done
 
 
-def _take_each(store: Store, messages: Iterable[Message], done: Received) -> None:
-    for kind, data in messages:
+def _take_each(messages: Iterable[Message], take: Callable[[bytes, Received], None], done: Received) -> None:
+    for _, data in messages:
         try:
-            if kind == MEMBER:
-                _take_member(store, data, done)
-            else:
-                _take_entry(store, data, done)
+            take(data, done)
         except ForgedEntry as error:
             done.findings.append(Finding("forged", error.message))
 
@@ -225,12 +229,24 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
         log.drop_strays(db, [entry.hash_of(one) for one in longer])
         done.members += 1
         if not membership.is_prefix(chain, longer):
+            _keep_lost(store, chain)
             done.findings.append(
                 Finding("fork", "two devices changed who belongs to the vault at once; the senior one's word counts")
             )
 
 
-def _take_entry(store: Store, data: bytes, done: Received) -> None:
+def _keep_lost(store: Store, before: tuple[bytes, ...]) -> None:
+    """Keep the keys of epochs that only the list which has just lost has, where entries count that need them."""
+    ground = Ground(store)
+    known = {one.commitment for one in belonging.read(ground.chain).epochs}
+    lost = {one.number for one in belonging.read(before).epochs if one.commitment not in known}
+    for stored in log.applied(store.database) if lost else ():
+        header = entry.read_header(stored.body)
+        if header.epoch in lost:
+            ground.keep_lost(store, header)
+
+
+def _take_entry(store: Store, ground: Ground, data: bytes, done: Received) -> None:
     """Keep an entry whose device and signature hold."""
     header = entry.read_header(data)
     if header.vault != store.vault_id:
@@ -239,25 +255,29 @@ def _take_entry(store: Store, data: bytes, done: Received) -> None:
     known = log.hash_at(db, header.device, header.seq)
     if known is not None:
         if known != header.hash:
-            _check_origin(store, header)
+            _check_origin(store, ground, header)
             name = identity.device_names(store).get(header.device, header.device[:8])
             done.findings.append(
                 Finding("fork", f"there are two entries number {header.seq} of {name}: its log was forked")
             )
         return
-    _check_origin(store, header)
+    _check_origin(store, ground, header)
     if log.count_waiting(db) >= _MOST_WAITING:
         raise ForgedEntry("too many entries wait for others")
     log.put(db, Stored(header.device, header.seq, header.hash, WAITING, data))
     done.entries += 1
 
 
-def _check_origin(store: Store, header: Header) -> None:
+def _check_origin(store: Store, ground: Ground, header: Header) -> None:
     found = belonging.members_of(store)
     for one in (*found.members, *found.revoked):
         if one.device_id == header.device:
             entry.check_signature(header, one.bundle.ed25519)
             return
+    stranger = ground.member(header)
+    if stranger is not None:
+        entry.check_signature(header, stranger.bundle.ed25519)
+        return
     raise ForgedEntry("an entry of a device that does not belong to the vault was sent")
 
 
@@ -266,7 +286,7 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
     db = store.database
     if not log.count_waiting(db):
         return
-    ground = Ground(store)
+    ground, counting, is_late = Ground(store), Counting(store), False
     queue: dict[str, list[Stored]] = {}
     for stored in log.waiting(db):
         queue.setdefault(stored.device, []).append(stored)
@@ -276,23 +296,45 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
         moved = False
         for device, waiting in queue.items():
             while waiting:
-                verdict = _try(store, waiting[0], ground, heads, now_ms, done)
+                verdict = _try(store, waiting[0], ground, counting, heads, now_ms, done)
                 if verdict in (WAITING, PARKED):
                     break
                 stored = waiting.pop(0)
                 log.set_state(db, device, stored.seq, verdict)
                 if verdict == APPLIED:
                     heads[device] = Head(stored.seq, stored.hash)
+                    is_late = is_late or stored.state == AGAIN
                 moved = True
+    if is_late:
+        _rebuild(store, done)  # what has seen it may have come first
 
 
-def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head], now_ms: int, done: Received) -> str:
+def _count_again(store: Store) -> None:
+    """Let entries that were void wait again where the list that counts now does not make them so."""
+    void = log.void(store.database)
+    counting = Counting(store) if void else None
+    for stored in void:
+        if counting is not None and not counting.is_void(stored.device, stored.seq, stored.hash):
+            log.set_state(store.database, stored.device, stored.seq, AGAIN)
+
+
+def _try(
+    store: Store,
+    stored: Stored,
+    ground: Ground,
+    counting: Counting,
+    heads: Mapping[str, Head],
+    now_ms: int,
+    done: Received,
+) -> str:
     """Apply one entry if it can be; returns its state."""
     header = entry.read_header(stored.body)
-    found = belonging.read(ground.chain)
     name = identity.device_names(store).get(header.device, header.device[:8])
-    if is_void(found, header.device, header.seq, header.hash):
-        done.findings.append(Finding("revoked", f"{name} went on writing after it was revoked; that does not count"))
+    if counting.is_void(header.device, header.seq, header.hash):
+        text = f"{name} went on writing after it was revoked; that does not count"
+        if counting.is_stranger(header.device):
+            text = f"{name} was let in by a list of devices that lost; what it writes counts when it joins again"
+        done.findings.append(Finding("revoked", text))
         return VOID
     head = heads.get(header.device)
     if header.seq != (head.seq + 1 if head else 1) or header.before != (head.hash if head else bytes(32)):
@@ -304,7 +346,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
     if stands is None or key is None:
         return WAITING
     for device, seen in header.seen.items():
-        if is_void(found, device, seen.seq, seen.hash):
+        if counting.is_void(device, seen.seq, seen.hash):
             continue
         known = log.hash_at(store.database, device, seen.seq)
         if known is not None and known != seen.hash:
@@ -322,7 +364,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
         done.findings.append(Finding("suite", f"{name} sealed an entry in a weaker way than this vault allows"))
         return WAITING
     if clock.is_ahead(header.hlc, now_ms):
-        if stored.state != PARKED:
+        if stored.state == WAITING:
             log.set_state(store.database, header.device, header.seq, PARKED)
         done.findings.append(Finding("parked", f"the clock of {name} is more than a day ahead; its changes wait"))
         return PARKED
@@ -334,6 +376,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
         done.findings.append(Finding("forged", error.message))
         return WAITING
     _apply(store, header, ops, done)
+    ground.keep_lost(store, header)
     return APPLIED
 
 
@@ -380,14 +423,14 @@ def _rebuild(store: Store, done: Received) -> None:
     for stored in log.applied(db):
         left.setdefault(stored.device, []).append(stored)
     at: dict[str, int] = {}
-    void = dict(db.all("SELECT device, min(seq) FROM sync_entries WHERE state = 'void' GROUP BY device"))
+    heads = log.heads(db)
     while any(left.values()):
         moved = False
         for device, waiting in left.items():
             while waiting:
                 header = entry.read_header(waiting[0].body)
-                ready = all(at.get(d, 0) >= min(h.seq, void.get(d, h.seq + 1) - 1) for d, h in header.seen.items())
-                if not ready:
+                seen = {one: head for one, head in header.seen.items() if one in heads}
+                if not all(at.get(one, 0) >= min(head.seq, heads[one].seq) for one, head in seen.items()):
                     break
                 ops = merge.decode_ops(entry.open_entry(waiting[0].body, header, key_of(ground, header)))
                 _apply(store, header, ops, None)

@@ -95,7 +95,12 @@ def rejoin_by_kit(
         names={own.device_id: name},
         heads={},
     )
-    return join_vault(home, own, joined, lambda store: begin(store, way, joined), now=now, holder=holder)
+
+    def fill(store: Store) -> None:
+        begin(store, way, joined)
+        belonging.learn_lost_by_kit(store, kit)
+
+    return join_vault(home, own, joined, fill, now=now, holder=holder)
 
 
 def _chain_there(there: Transport, vault_id: str) -> tuple[bytes, ...]:

@@ -1,7 +1,8 @@
 """What a device keeps of all devices' logs: entries as they came, and how far each was taken into the vault.
 
 The tables are made when sync begins. An entry is *waiting* until everything it has seen is applied, *parked* while its
-clock is more than a day ahead, *applied*, or *void*: of a revoked device, after the last one that counts.
+clock is more than a day ahead, *applied*, or *void*: of a revoked device, after the last one that counts. One that was
+void and counts *again* waits as well: what has seen it may be applied already.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from vault.errors import DamagedVault
 from vault.store import Store
 from vault.sync.entry import Head
 
-WAITING, PARKED, APPLIED, VOID = "waiting", "parked", "applied", "void"
-_META, _KEYS = "sync", "epoch_keys"
+WAITING, PARKED, APPLIED, VOID, AGAIN = "waiting", "parked", "applied", "void", "again"
+_META, _KEYS, _LOST = "sync", "epoch_keys", "lost_keys"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS sync_entries (
         device TEXT NOT NULL,
@@ -126,6 +127,19 @@ def keep_epoch_key(store: Store, number: int, key: bytes) -> None:
     store.set_meta(_KEYS, json.dumps({str(one): crypto.to_text(found) for one, found in sorted(keys.items())}))
 
 
+def lost_keys(store: Store) -> dict[bytes, tuple[int, bytes]]:
+    """Return number and key of the epochs of lists that lost, under which entries were written, by commitment."""
+    kept: dict[str, tuple[int, str]] = json.loads(store.meta(_LOST) or "{}")
+    return {bytes.fromhex(name): (number, crypto.from_text(text)) for name, (number, text) in kept.items()}
+
+
+def keep_lost_key(store: Store, commitment: bytes, number: int, key: bytes) -> None:
+    """Keep the key of an epoch of a list that lost."""
+    keys = {**lost_keys(store), commitment: (number, key)}
+    kept = {name.hex(): (at, crypto.to_text(found)) for name, (at, found) in sorted(keys.items())}
+    store.set_meta(_LOST, json.dumps(kept))
+
+
 def put(db: Database, stored: Stored) -> None:
     """Keep an entry; one that is there already stays as it is."""
     db.do(
@@ -168,7 +182,7 @@ def upto(db: Database, device: str) -> int:
 
 def count_waiting(db: Database) -> int:
     """Return how many entries are not applied yet."""
-    return int(db.value("SELECT count(*) FROM sync_entries WHERE state IN ('waiting', 'parked')"))
+    return int(db.value("SELECT count(*) FROM sync_entries WHERE state IN ('waiting', 'parked', 'again')"))
 
 
 def counts(db: Database) -> dict[str, int]:
@@ -179,8 +193,14 @@ def counts(db: Database) -> dict[str, int]:
 def waiting(db: Database) -> list[Stored]:
     """Return the entries that are not applied yet, each device's in order."""
     sql = """SELECT device, seq, hash, state, body FROM sync_entries
-        WHERE state IN ('waiting', 'parked') ORDER BY device, seq"""
+        WHERE state IN ('waiting', 'parked', 'again') ORDER BY device, seq"""
     return [Stored(*row) for row in db.all(sql)]
+
+
+def void(db: Database) -> list[Stored]:
+    """Return the entries that do not count, each device's in order."""
+    rows = db.all("SELECT device, seq, hash, state, '' FROM sync_entries WHERE state = 'void' ORDER BY device, seq")
+    return [Stored(*row) for row in rows]
 
 
 def applied(db: Database) -> Iterator[Stored]:
@@ -235,6 +255,11 @@ def keep_stray(db: Database, hash_: bytes, body: bytes) -> None:
 def drop_strays(db: Database, hashes: Iterable[bytes]) -> None:
     """Forget those that have found their place."""
     db.do_many("DELETE FROM sync_strays WHERE hash = ?", [(one,) for one in hashes])
+
+
+def has_strays(db: Database) -> bool:
+    """Tell whether any membership entry is kept outside the chain."""
+    return db.one("SELECT 1 FROM sync_strays LIMIT 1") is not None
 
 
 def has_stray(db: Database, hash_: bytes) -> bool:

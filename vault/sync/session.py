@@ -14,7 +14,6 @@ import msgspec
 from vault import crypto, identity, moment
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.kit import Kit
-from vault.membership import read_chain as _read
 from vault.store import Store
 from vault.sync import belonging, engine, entry, log, restored, things
 from vault.sync.entry import Head
@@ -207,10 +206,8 @@ def _members_lacking(store: Store, transport: Transport, heads: Heads, pulled: s
 
 
 def _lacking(store: Store, transport: Transport, heads: Heads, pulled: set[bytes]) -> Iterator[Stored]:
-    found = _read(identity.own_chain(store))
     acknowledged = log.place(store, transport.name).acknowledged
-    counted = {one.device_id for one in (*found.members, *found.revoked)}
-    for device in sorted(log.heads(store.database).keys() & counted):
+    for device in sorted(log.heads(store.database)):
         shown = heads.devices.get(device)
         is_known = shown is not None and _is_known(store, device, shown)
         start = shown.seq if shown is not None and is_known else acknowledged.get(device, (0, ""))[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vault import identity, membership
 from vault.errors import DamagedVault
 from vault.membership import Membership
@@ -15,7 +17,7 @@ class Ground:
 
     def __init__(self, store: Store) -> None:
         self._vault_id, self._own = store.vault_id, identity.own_device(store)
-        self._keys = log.epoch_keys(store)
+        self._keys, self._lost_keys = log.epoch_keys(store), log.lost_keys(store)
         self.chain = identity.own_chain(store)
         self._numbers = {entry.hash_of(one): at for at, one in enumerate(self.chain)}
         self._strays = {entry.hash_of(one): one for one in log.strays(store.database)}
@@ -56,9 +58,28 @@ class Ground:
         kept = self._keys.get(number)
         if kept is not None and epochs.commitment_of(kept) == epoch.commitment:
             return kept
+        if epoch.commitment in self._lost_keys:
+            return self._lost_keys[epoch.commitment][1]
         if epoch.commitment not in self._opened:
             self._opened[epoch.commitment] = belonging.brought(epoch, self._own, self._vault_id)
         return self._opened[epoch.commitment]
+
+    def keep_lost(self, store: Store, header: Header) -> None:
+        """Keep the key of an entry that counts if no epoch of the vault's own chain has it."""
+        stands = None if header.membership in self._numbers else self.under(header)
+        key = self.key(stands[0], header.epoch) if stands is not None else None
+        if stands is None or key is None:
+            return
+        commitment = stands[0].epochs[header.epoch].commitment
+        known = {one.commitment for one in belonging.read(self.chain).epochs}
+        if commitment not in known and commitment not in self._lost_keys:
+            self._lost_keys[commitment] = (header.epoch, key)
+            log.keep_lost_key(store, commitment, header.epoch, key)
+
+    def member(self, header: Header) -> membership.Member | None:
+        """Return the device of an entry if it belonged to the membership that the entry stands on."""
+        stands = self.under(header)
+        return stands[0].member(header.device) if stands is not None else None
 
 
 def key_of(ground: Ground, header: Header) -> bytes:
@@ -70,17 +91,51 @@ def key_of(ground: Ground, header: Header) -> bytes:
     return key
 
 
-def is_void(found: Membership, device: str, seq: int, hash_: bytes) -> bool:
-    """Tell whether an entry does not count: its device was revoked, and it is behind or beside the last that counts."""
-    cut = _cut_of(found, device)
-    return cut is not None and (seq > cut[0] or (seq == cut[0] and hash_ != cut[1]))
+class Counting:
+    """Which entries count.
 
+    Those of members; of a revoked device those up to the last that counts; of a *stranger*, who belonged only to a list
+    that lost, those that an entry which counts has seen: what a device took in while it could must not part it from
+    the others.
+    """
 
-def _cut_of(found: Membership, device: str) -> tuple[int, bytes] | None:
-    for one in found.revoked:
-        if one.device_id == device:
-            return one.last or (0, bytes(32))
-    return None
+    def __init__(self, store: Store) -> None:
+        found = belonging.members_of(store)
+        self._cuts = {one.device_id: one.last or (0, bytes(32)) for one in found.revoked}
+        self._known = {one.device_id for one in found.members} | self._cuts.keys()
+        self._strangers: set[str] = set()
+        self._told: dict[str, int] = {}
+        self.is_untold = False  # an entry of a stranger is applied here, and nobody's last entry has seen it
+        if log.has_strays(store.database):
+            self._strangers = log.counts(store.database).keys() - self._known
+        if self._strangers:
+            self._look(store)
+
+    def _look(self, store: Store) -> None:
+        heads = log.heads(store.database)
+        self._note(one for device in heads if (one := log.get(store.database, device, heads[device].seq)))
+        applied = self._strangers & heads.keys()
+        self.is_untold = any(self._told.get(one, 0) < heads[one].seq for one in applied)
+        self._note(log.waiting(store.database))
+
+    def is_void(self, device: str, seq: int, hash_: bytes) -> bool:
+        """Tell whether an entry does not count."""
+        if self.is_stranger(device):
+            return seq > self._told.get(device, 0)
+        cut = self._cuts.get(device)
+        return cut is not None and (seq > cut[0] or (seq == cut[0] and hash_ != cut[1]))
+
+    def is_stranger(self, device: str) -> bool:
+        """Tell whether a device whose entries are here belonged only to a list that lost."""
+        return device in self._strangers
+
+    def _note(self, entries: Iterable[log.Stored]) -> None:
+        """Note how far entries that count have seen strangers."""
+        for stored in entries:
+            if stored.device in self._known and not self.is_void(stored.device, stored.seq, stored.hash):
+                for device, head in entry.read_header(stored.body).seen.items():
+                    if device in self._strangers:
+                        self._told[device] = max(self._told.get(device, 0), head.seq)
 
 
 def floor(found: Membership, entry_number: int) -> int:

@@ -128,6 +128,8 @@ def read_members(chain, root):
             must(len(signers) == 1 and signers[0] in alive | {now} and len(alive) > 1, "signed by a stranger")
             must(devices[rest[0]][1] is None, "no device")
             devices[rest[0]][1:] = [place, (number(rest[1], 8), rest[2]) if len(rest) == 3 else (0, bytes(32))]
+        elif kind == b"lost":
+            must(len(signers) == 1 and signers[0] in alive | {now} and form == b"2", "signed by a stranger")
         elif kind == b"epoch":
             must(len(signers) == 1 and signers[0] in alive | {now} and len(rest[1]) == 32, "signed by a stranger")
             wraps = {one: (suite[0], data) for one, suite, data in map(unpacked, unpacked(rest[2]))}
