@@ -22,6 +22,7 @@ class Ground:
         self._numbers = {entry.hash_of(one): at for at, one in enumerate(self.chain)}
         self._strays = {entry.hash_of(one): one for one in log.strays(store.database)}
         self._lost: dict[bytes, Membership | None] = {}
+        self._tails: dict[bytes, tuple[bytes, ...]] = {}
         self._opened: dict[bytes, bytes | None] = {}
 
     def under(self, header: Header) -> tuple[Membership, int] | None:
@@ -46,9 +47,15 @@ class Ground:
         if link is None:
             return None
         try:
-            return membership.read_chain((*self.chain[: self._numbers[link] + 1], *reversed(tail)))
+            found = membership.read_chain((*self.chain[: self._numbers[link] + 1], *reversed(tail)))
         except DamagedVault:
             return None
+        self._tails[head] = tuple(reversed(tail))
+        return found
+
+    def tail(self, header: Header) -> tuple[bytes, ...]:
+        """Return the membership entries, in order, on which an entry stands and which the vault's chain lacks."""
+        return self._tails.get(header.membership, ()) if self.under(header) is not None else ()
 
     def key(self, found: Membership, number: int) -> bytes | None:
         """Return the key of an epoch of that membership, None if this device was not given it."""

@@ -30,6 +30,7 @@ from tests.vault.relay.calling import (
     running,
 )
 from vault import crypto, membership
+from vault.device import new_device
 from vault.relay import checking
 from vault.relay.app import Relay
 from vault.relay.quota import Limits
@@ -37,6 +38,7 @@ from vault.relay.refusals import Refused
 from vault.relay.storage import Append, Outcome, Write
 from vault.sync import entry, wire
 
+OLD = new_device()
 CHAIN = chain_of(LAPTOP, PHONE)
 VAULT = membership.vault_id_of(CHAIN)
 HEADS = f"/v1/vaults/{VAULT}/heads"
@@ -258,13 +260,42 @@ def test_a_device_joins_with_its_own_enrolment(caller: Caller) -> None:
     assert caller.heads(TABLET, VAULT).height == 3
 
 
-def test_a_membership_entry_in_a_taken_place_is_a_fork(caller: Caller) -> None:
+def test_a_membership_entry_in_a_taken_place_is_kept_beside_what_stands_above_it(caller: Caller) -> None:
+    one = membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
+    other = membership.enrol(CHAIN, STRANGER, name="", by=PHONE.signer, now=AT)
+    for _ in range(2):
+        assert caller.append(LAPTOP, VAULT, member(one)).status == 200
+        assert caller.append(PHONE, VAULT, member(other)).status == 200
+    assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(one).digest()
+    assert [each.data for each in caller.page(PHONE, VAULT).entries] == [*CHAIN, one, other]
+    caller.relay._known.clear()
+    assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(one).digest()
+
+
+def test_only_a_list_that_holds_is_kept_beside(caller: Caller) -> None:
     one = membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
     other = membership.enrol(CHAIN, STRANGER, name="", by=PHONE.signer, now=AT)
     assert caller.append(LAPTOP, VAULT, member(one)).status == 200
-    assert caller.append(LAPTOP, VAULT, member(one)).status == 200
-    answer = caller.append(PHONE, VAULT, member(other))
-    assert (answer.status, answer.word, wire.read_hash(answer.body)) == (409, "fork", hashlib.sha256(one).digest())
+    forged = bytearray(other)
+    forged[-1] ^= 1
+    assert refused(caller.append(PHONE, VAULT, member(bytes(forged))), 422, "bad-membership")
+    assert caller.append(PHONE, VAULT, member(other)).status == 200
+    beyond = membership.enrol([*CHAIN, other], OLD, name="", by=STRANGER.signer, now=AT)
+    assert caller.append(LAPTOP, VAULT, member(beyond)).status == 200
+    forged = bytearray(membership.enrol([*CHAIN, other, beyond], new_device(), name="", by=OLD.signer, now=AT))
+    forged[-1] ^= 1
+    assert refused(caller.append(LAPTOP, VAULT, member(bytes(forged))), 422, "bad-membership")
+
+
+def test_lists_beside_have_a_bound(tmp_path: Path) -> None:
+    with running(tmp_path, limits=Limits(lost_entries=2)) as caller:
+        caller.create(CHAIN, LAPTOP)
+        ones = [membership.enrol(CHAIN, one, name="", by=LAPTOP.signer, now=AT) for one in (TABLET, STRANGER, OLD)]
+        assert [caller.append(LAPTOP, VAULT, member(one)).status for one in ones] == [200, 200, 200]
+        more = membership.enrol(CHAIN, new_device(), name="", by=PHONE.signer, now=AT)
+        assert refused(caller.append(PHONE, VAULT, member(more)), 507, "quota")
+        above = membership.revoke(CHAIN, PHONE.device_id, by=KIT.root, now=AT)  # that is no list beside
+        assert caller.append(LAPTOP, VAULT, member(above)).status == 200
 
 
 def test_a_membership_entry_that_follows_nothing_is_a_gap(caller: Caller) -> None:
@@ -279,7 +310,7 @@ def test_of_two_that_revoke_each_other_the_senior_stays(caller: Caller, senior_f
     junior = membership.revoke(CHAIN, LAPTOP.device_id, by=PHONE.signer, now=AT)
     both = [(LAPTOP, senior), (PHONE, junior)]
     answers = [caller.append(who, VAULT, member(one)) for who, one in (both if senior_first else both[::-1])]
-    assert [one.status for one in answers] == ([200, 409] if senior_first else [200, 200])
+    assert [one.status for one in answers] == ([200, 403] if senior_first else [200, 200])
     assert caller.heads(LAPTOP, VAULT).membership == hashlib.sha256(senior).digest()
     assert refused(caller.signed(PHONE, "GET", HEADS), 403, "revoked")
     caller.relay._known.clear()
