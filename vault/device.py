@@ -1,9 +1,10 @@
-"""The identity of one device: four key pairs for signing and wrapping, and an age recipient of its own.
+"""The identity of one device: key pairs for signing and wrapping, and an age recipient of its own.
 
 Made on the device, kept in the vault file, never exported and never in a backup. The *bundle* is the public half in one
-exact form: the name ``keyferry/device/1``, Ed25519 (32 bytes), RSA-2048 (DER), X25519 (32), ML-KEM-768 (1,184, or none
-where the installed library has no post-quantum keys), the age recipient; each after its length. ``device_id`` is the
-first 16 bytes of the bundle's SHA-256, in hexadecimal.
+exact form: the name ``keyferry/device/2``, Ed25519 (32 bytes), RSA-2048 (DER), X25519 (32), ML-KEM-768 (1,184, or none
+where the installed library has no such keys), the age recipient, ML-DSA-65 (1,952); each after its length. Where the
+library has no ML-DSA the name is ``keyferry/device/1`` and the last part is not there. ``device_id`` is the first 16
+bytes of the bundle's SHA-256, in hexadecimal.
 """
 
 from __future__ import annotations
@@ -14,33 +15,36 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from vault import bech32, crypto
+from vault import bech32, crypto, signing
 from vault.errors import DamagedVault
+from vault.signing import Signer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-NAMESPACE = b"keyferry/device/1"
+CLASSIC, NAMESPACE = b"keyferry/device/1", b"keyferry/device/2"
 RSA_BITS = 2048
 _PARTS = ("ed25519", "rsa", "x25519", "mlkem768", "age")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The public half of a device, as raw bytes; ``mlkem768`` may be empty."""
+    """The public half of a device, as raw bytes; ``mlkem768`` and ``mldsa65`` may be empty."""
 
     ed25519: bytes
     rsa: bytes
     x25519: bytes
     mlkem768: bytes
     age: str
+    mldsa65: bytes = b""
 
     @property
     def packed(self) -> bytes:
         """The one exact form."""
-        return crypto.packed(NAMESPACE, self.ed25519, self.rsa, self.x25519, self.mlkem768, self.age.encode())
+        keys = (self.ed25519, self.rsa, self.x25519, self.mlkem768, self.age.encode())
+        return crypto.packed(NAMESPACE, *keys, self.mldsa65) if self.mldsa65 else crypto.packed(CLASSIC, *keys)
 
     @property
     def device_id(self) -> str:
@@ -51,10 +55,12 @@ class Bundle:
 def read_bundle(data: bytes) -> Bundle:
     """Return the bundle of its exact form; raises ``ValueError`` without content."""
     parts = crypto.unpacked(data)
-    if len(parts) != 6 or parts[0] != NAMESPACE:
+    if (len(parts), *parts[:1]) not in ((6, CLASSIC), (7, NAMESPACE)):
         raise ValueError("not a device's bundle")
-    _, ed25519, rsa, x25519, mlkem768, age = parts
+    _, ed25519, rsa, x25519, mlkem768, age, *more = parts
     if len(ed25519) != 32 or len(x25519) != 32 or len(mlkem768) not in (0, 1184):
+        raise ValueError("a key of the device has the wrong length")
+    if more and len(more[0]) != signing.PUBLIC_BYTES:
         raise ValueError("a key of the device has the wrong length")
     try:
         recipient = age.decode("ascii")
@@ -63,18 +69,25 @@ def read_bundle(data: bytes) -> Bundle:
         raise ValueError("not a device's bundle") from None
     if prefix != "age" or len(point) != 32 or recipient != recipient.lower():
         raise ValueError("not the age recipient of a device")
-    return Bundle(ed25519, rsa, x25519, mlkem768, recipient)
+    return Bundle(ed25519, rsa, x25519, mlkem768, recipient, *more)
 
 
 @dataclass(frozen=True, repr=False)
 class Device:
-    """The private keys of this device; ``mlkem768_seed`` is empty where the library had none."""
+    """The private keys of this device; ``mlkem768_seed`` and the last two are empty where the library had none."""
 
     ed25519: Ed25519PrivateKey
     rsa: RSAPrivateKey
     x25519: X25519PrivateKey
     mlkem768_seed: bytes
     age: str
+    mldsa65_seed: bytes = b""
+    mldsa65: bytes = b""  # the public key, kept so that a library without ML-DSA knows who this is
+
+    @property
+    def signer(self) -> Signer:
+        """What signs entries of the list of devices."""
+        return Signer(self.ed25519, self.mldsa65_seed, self.mldsa65)
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -88,6 +101,7 @@ class Device:
             x25519=self.x25519.public_key().public_bytes_raw(),
             mlkem768=_mlkem_public(self.mlkem768_seed),
             age=str(pyrage.x25519.Identity.from_str(self.age).to_public()),
+            mldsa65=self.mldsa65,
         )
 
     @property
@@ -103,12 +117,15 @@ def new_device() -> Device:
     from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+    seed = crypto.new_key() if signing.has_mldsa65() else b""
     return Device(
         ed25519=Ed25519PrivateKey.generate(),
         rsa=generate_private_key(public_exponent=65537, key_size=RSA_BITS),
         x25519=X25519PrivateKey.generate(),
         mlkem768_seed=_new_mlkem_seed(),
         age=str(pyrage.x25519.Identity.generate()),
+        mldsa65_seed=seed,
+        mldsa65=signing.public_of(seed) if seed else b"",
     )
 
 
@@ -123,6 +140,8 @@ def to_text(device: Device) -> str:
         "mlkem768": device.mlkem768_seed,
         "age": device.age.encode(),
     }
+    if device.mldsa65:
+        raw |= {"mldsa65": device.mldsa65_seed, "mldsa65_public": device.mldsa65}
     return json.dumps({name: crypto.to_text(part) for name, part in raw.items()})
 
 
@@ -136,6 +155,7 @@ def from_text(text: str) -> Device:
     try:
         kept: dict[str, Any] = json.loads(text)
         raw = {name: crypto.from_text(kept[name]) for name in _PARTS}
+        seed, public = (crypto.from_text(kept.get(name, "")) for name in ("mldsa65", "mldsa65_public"))
         # The vault file proves each of its pages; proving the primes again would take 27 ms.
         rsa = load_der_private_key(raw["rsa"], password=None, unsafe_skip_rsa_key_validation=True)
         if not isinstance(rsa, RSAPrivateKey):
@@ -146,6 +166,8 @@ def from_text(text: str) -> Device:
             x25519=X25519PrivateKey.from_private_bytes(raw["x25519"]),
             mlkem768_seed=raw["mlkem768"],
             age=raw["age"].decode("ascii"),
+            mldsa65_seed=seed,
+            mldsa65=public,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedVault("the vault's own device keys are damaged", hint="restore a backup") from None

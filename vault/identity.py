@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from vault import crypto, device, membership, statement
+from vault import crypto, device, membership, signing, statement
 from vault.device import Device
 from vault.errors import DamagedVault, ForgedSignature
 from vault.kitcare import chain_of
@@ -46,6 +46,20 @@ def members(store: Store) -> tuple[membership.Member, ...]:
     names = device_names(store)
     found = membership.read_chain(own_chain(store)).members
     return tuple(replace(one, name=names.get(one.device_id) or one.name or one.device_id[:8]) for one in found)
+
+
+def signing_notes(store: Store) -> tuple[str, ...]:
+    """Return sentences about whose signatures on the list of devices are Ed25519's alone, or checked that far only."""
+    found, names = membership.read_chain(own_chain(store)), device_names(store)
+    short = [names.get(one.device_id) or one.device_id[:8] for one in found.members if not one.bundle.mldsa65]
+    notes = []
+    if not signing.has_mldsa65() and (found.roots[-1].mldsa65 or len(short) < len(found.members)):
+        notes.append(
+            "this machine's cryptography library has no ML-DSA: the list of devices is checked by Ed25519 alone"
+        )
+    if short and len(short) < len(found.members):
+        notes.append(f"{', '.join(short)} cannot sign by ML-DSA; joined anew with a newer library, it can")
+    return tuple(notes)
 
 
 def device_names(store: Store) -> dict[str, str]:

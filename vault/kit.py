@@ -1,9 +1,13 @@
 """The recovery kit: a 256-bit seed on paper that opens backups and, should the keyring lose the key, the vault.
 
 The seed is an age X25519 identity, so any age tool opens what is sealed to it; HKDF turns it into the root signing
-key. The page is a valid age identity file (age refuses a BOM, indentation, and any line but the key without ``#``).
-Below the key stand its characters in four numbered lines, each with two check characters, so that a typing error is
-found by line.
+keys. The *classic* root is an Ed25519 key, the *strong* one another Ed25519 key and an ML-DSA-65 key; a vault has one
+of them. Nobody learns the classic key of a kit whose vault has the strong one, so whoever breaks Ed25519 cannot make up
+a classic list of devices for it.
+
+The page is a valid age identity file (age refuses a BOM, indentation, and any line but the key without ``#``). Below
+the key stand its characters in four numbered lines, each with two check characters, so that a typing error is found by
+line.
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from vault import bech32, crypto
+from vault import bech32, crypto, signing
 from vault.errors import DamagedVault, WrongKit
 from vault.moment import Instant
+from vault.signing import Signer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,7 +31,8 @@ if TYPE_CHECKING:
 RECOVERY_MARK = "keyferry-vault-key-1"
 _PREFIX = "age-secret-key-"
 _ROOT_PREFIX = "kfroot"
-_ROOT_PURPOSE = "keyferry root signing key 1"
+_CLASSIC_PURPOSE, _STRONG_PURPOSE = "keyferry root signing key 1", "keyferry root signing key 2"
+_MLDSA_PURPOSE = "keyferry root ML-DSA-65 key 2"
 _KEY_CHARS = 58  # 52 for the seed, 6 for the checksum
 _LINE_CHARS = 16
 _IDENTITY = re.compile(r"AGE-?SECRET-?KEY-?[1IL]([0-9A-Z]{58})")
@@ -57,16 +64,47 @@ class Kit:
         return key_id(self.recipient)
 
     @cached_property
-    def root(self) -> Ed25519PrivateKey:
-        """The root signing key."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        return Ed25519PrivateKey.from_private_bytes(crypto.derive(self.seed, _ROOT_PURPOSE))
+    def classic_root(self) -> Signer:
+        """The root of a vault that began, or got this kit, where the library had no ML-DSA."""
+        return Signer(_ed25519(self.seed, _CLASSIC_PURPOSE))
 
     @cached_property
+    def strong_root(self) -> Signer:
+        """The root of any other vault; without its ML-DSA public key where the library has none."""
+        seed = crypto.derive(self.seed, _MLDSA_PURPOSE)
+        return Signer(_ed25519(self.seed, _STRONG_PURPOSE), seed, signing.public_of(seed))
+
+    @property
+    def root(self) -> Signer:
+        """The root for a new vault."""
+        return self.strong_root if signing.has_mldsa65() else self.classic_root
+
+    @property
     def root_public(self) -> bytes:
-        """The 32 bytes that verify what the root signed."""
-        return self.root.public_key().public_bytes_raw()
+        """The 32 bytes by which the root of a new vault is known."""
+        return self.root.public
+
+    @property
+    def roots(self) -> tuple[Signer, Signer]:
+        """Both roots; a vault has one of them."""
+        return self.classic_root, self.strong_root
+
+    @property
+    def root_publics(self) -> tuple[bytes, ...]:
+        """The public keys of both."""
+        return tuple(root.public for root in self.roots)
+
+    def root_among(self, publics: Iterable[bytes]) -> Signer:
+        """Return the root of this kit that is among these public keys, the one for a new vault if none is."""
+        known = set(publics)
+        return next((root for root in self.roots if root.public in known), self.root)
+
+    def is_root(self, public: bytes, mldsa65: bytes) -> bool:
+        """Tell whether a root with these public keys is this kit's, with neither of the two left out or replaced."""
+        if public == self.classic_root.public:
+            return not mldsa65
+        known = self.strong_root.mldsa65 or mldsa65  # a library without ML-DSA believes what Ed25519 says
+        return public == self.strong_root.public and bool(mldsa65) and mldsa65 == known
 
 
 def new_kit() -> Kit:
@@ -95,8 +133,11 @@ def root_public(text: str) -> bytes:
     return public
 
 
-def page(kit: Kit, *, name: str, vault_id: str, made_at: Instant) -> str:
-    """Return the page to save or print, an age identity file; ends with a newline."""
+def page(kit: Kit, *, name: str, vault_id: str, made_at: Instant, root: bytes = b"") -> str:
+    """Return the page to save or print, an age identity file; ends with a newline.
+
+    ``root`` is the one of its two public keys that the vault knows, if that is not the one of a new vault.
+    """
     title = "".join(char if char.isprintable() else "?" for char in name)[:80]
     comments = [
         "Keyferry recovery kit",
@@ -107,7 +148,7 @@ def page(kit: Kit, *, name: str, vault_id: str, made_at: Instant) -> str:
         f"vault:       {title}",
         f"vault id:    {vault_id}",
         f"key id:      {kit.key_id}",
-        f"root key:    {root_text(kit.root_public)}",
+        f"root key:    {root_text(root or kit.root_public)}",
         f"recipient:   {kit.recipient}",
         f"made at:     {made_at}",
         "",
@@ -194,6 +235,12 @@ def open_recovery(data: bytes, kit: Kit) -> tuple[str, tuple[bytes, ...]]:
     if len({line[1] for line in lines}) != 1 or any(len(key) != crypto.KEY_BYTES for key in keys):
         raise _damaged()
     return lines[0][1], keys
+
+
+def _ed25519(seed: bytes, purpose: str) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(crypto.derive(seed, purpose))
 
 
 def _damaged() -> DamagedVault:

@@ -118,7 +118,9 @@ def check_kit(opened: Opened, given: kit.Kit, at: Instant) -> None:
         write_recovery(opened)
         if not _opens(opened, given):
             raise DamagedVault(f"{opened.home / RECOVERY} cannot be written", hint="check the disk")
-    membership.verify_membership(chain_of(store), given.root_public)
+    root = membership.read_chain(chain_of(store)).roots[-1]
+    if not given.is_root(root.public, root.mldsa65):
+        raise WrongKit("the vault's devices are signed by another kit", hint="use the newest kit of this vault")
     with store.transaction():
         store.set_meta("kit", None)
         store.set_meta("kit_checked_at", at)
@@ -139,7 +141,8 @@ def renew_kit(opened: Opened, at: Instant, *, old_kit: kit.Kit | None = None) ->
     fresh = kit.new_kit()
     chain = chain_of(store)
     own = from_text(store.meta("device") or "")
-    chain.append(membership.new_root(chain, fresh.root, own, now=at, old=old_kit.root if old_kit else None))
+    old_root = old_kit.root_among(membership.read_chain(chain).root_publics) if old_kit else None
+    chain.append(membership.new_root(chain, fresh.root, own, now=at, old=old_root))
     with store.transaction():
         old = store.meta("kit_recipient")
         if old:
@@ -199,7 +202,7 @@ def store_kit(store: Store, given: kit.Kit, chain: list[bytes]) -> None:
 
 def store_root(store: Store, given: kit.Kit, chain: list[bytes]) -> None:
     """Put the root that the kit stands for, and the chain it signed, into the vault."""
-    store.set_meta("root", crypto.to_text(given.root_public))
+    store.set_meta("root", crypto.to_text(given.root_among(membership.read_chain(chain).root_publics).public))
     store.set_meta("membership", json.dumps([crypto.to_text(entry) for entry in chain]))
 
 
@@ -225,7 +228,8 @@ def hand_out(store: Store, given: kit.Kit, path: Path, passphrase: str | None = 
 def kit_text(store: Store, given: kit.Kit) -> str:
     """Return the kit's page for this vault."""
     name, made_at = store.meta("name") or "", store.meta("kit_made_at") or store.meta("made_at") or ""
-    return kit.page(given, name=name, vault_id=store.vault_id, made_at=made_at)
+    root = given.root_among(membership.read_chain(chain_of(store)).root_publics).public
+    return kit.page(given, name=name, vault_id=store.vault_id, made_at=made_at, root=root)
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -2,9 +2,10 @@
 
 An entry is three packed parts: body, signer keys, signatures. A body is packed too, in a fixed order:
 
-    genesis   namespace, "genesis", made-at, root public key, device name, device bundle
+    genesis   namespace, "genesis", made-at, root public key, its ML-DSA-65 key, device name, device bundle
               signed by the root and the device
-    root      namespace, "root", made-at, vault id, hash of the entry before, old root public key, new root public key
+    root      namespace, "root", made-at, vault id, hash of the entry before, old root public key, new root public key,
+              the new one's ML-DSA-65 key
               signed by the new root and a member; by the old root as well if its kit was at hand
     enrol     namespace, "enrol", made-at, vault id, hash of the entry before, device name, device bundle
               signed by the root or a member, and by the new device
@@ -15,6 +16,14 @@ An entry is three packed parts: body, signer keys, signatures. A body is packed 
               wraps, packed: each device id, suite (1), wrapped key (``vault.sync.epochs``), packed; a suite of 3 is
               for the kit, under the first 16 bytes of the SHA-256 of its recipient
               signed by the root or a member; the same epoch again brings its key to further devices
+    lost      namespace, "lost", made-at, vault id, hash of the entry before, and the rest as of "epoch": the key of an
+              epoch that a chain began which another outranked since, for members to whom it was not brought there
+              signed by the root or a member; always under the newer namespace
+
+Signer keys are Ed25519. Whoever has an ML-DSA-65 key in the chain signs every entry by both (``vault.signing``), and
+one that he signed by Ed25519 alone is refused; so nobody takes a signature off, and a chain in which nobody has such a
+key stays what it was. There the namespace is ``keyferry/membership/1``, without the ML-DSA-65 keys of roots; where one
+of the signers has one it is ``keyferry/membership/2``. A chain may hold both.
 
 An entry's hash is the SHA-256 of its bytes; the vault id is the first 16 bytes of the genesis entry's hash, so it
 stands for exactly this root and this device. The signed bytes are the body; its namespace keeps signatures of other
@@ -31,18 +40,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from vault import crypto
+from vault import crypto, signing
 from vault.device import Bundle, Device, read_bundle
 from vault.errors import DamagedVault, KeyferryError, UsageError, WrongKit
 from vault.moment import Instant, is_instant
+from vault.signing import Signer
 from vault.text import clean
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-NAMESPACE = b"keyferry/membership/1"
+CLASSIC, NAMESPACE = b"keyferry/membership/1", b"keyferry/membership/2"
 NAME_CHARS = 64
 KIT_SUITE = 3
 MOST_ENTRIES = 10_000
@@ -69,12 +75,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root key and the entry that brought it; ``confirmed`` if the root before it signed that entry as well."""
+    """A root key and the entry that brought it; ``confirmed`` if the root before it signed that entry as well.
+
+    ``mldsa65`` is its other public key, empty if it has none.
+    """
 
     public: bytes
     number: int
     since: Instant
     confirmed: bool
+    mldsa65: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +109,17 @@ class Membership:
     revoked: tuple[Member, ...]
     epochs: tuple[Epoch, ...] = ()
     needs_epoch: bool = False  # a device was revoked since the newest epoch began
+    lost: tuple[Epoch, ...] = ()  # of chains that were outranked; number and entry tell nothing of this chain
 
     @property
     def root(self) -> bytes:
         """The newest root's public key."""
         return self.roots[-1].public
+
+    @property
+    def root_publics(self) -> tuple[bytes, ...]:
+        """The public keys of all roots that ever were."""
+        return tuple(root.public for root in self.roots)
 
     def root_of(self, public: bytes) -> Root | None:
         """Return what the chain tells of a root key, be it the newest or a replaced one; None for a stranger's."""
@@ -128,6 +144,8 @@ class _State:
     size: int = 0
     epochs: list[Epoch] = field(default_factory=list)
     needs_epoch: bool = False
+    lost: dict[bytes, Epoch] = field(default_factory=dict)  # by commitment
+    strong: dict[bytes, bytes] = field(default_factory=dict)  # ML-DSA-65 keys by the Ed25519 keys beside them
 
     def may_sign(self, key: bytes) -> bool:
         return key == self.root or key in self.members
@@ -135,66 +153,68 @@ class _State:
     def knows(self, key: bytes) -> bool:
         return key in self.members or key in self.revoked or key in self.roots
 
+    def learn(self, brought: dict[bytes, bytes]) -> None:
+        """Note the ML-DSA-65 keys that an entry brings; none plays two parts."""
+        if len({*brought.values(), *self.strong.values()}) < len(brought) + len(self.strong):
+            raise ValueError("a key that is there already")
+        self.strong |= brought
 
-def genesis(root: Ed25519PrivateKey, device: Device, *, name: str, now: Instant) -> bytes:
+
+def genesis(root: Signer, device: Device, *, name: str, now: Instant) -> bytes:
     """Return the first entry: the root certifies the first device."""
-    body = crypto.packed(
-        NAMESPACE,
-        b"genesis",
-        now.encode(),
-        root.public_key().public_bytes_raw(),
-        _name(name),
-        device.bundle.packed,
-    )
-    return _signed(body, root, device.ed25519)
+    strong = root.mldsa65 or device.mldsa65
+    keys = (root.public, root.mldsa65) if strong else (root.public,)
+    head = (NAMESPACE if strong else CLASSIC, b"genesis", now.encode())
+    return _signed(crypto.packed(*head, *keys, _name(name), device.bundle.packed), root, device.signer)
 
 
 def new_root(
     chain: Sequence[bytes],
-    root: Ed25519PrivateKey,
+    root: Signer,
     device: Device,
     *,
     now: Instant,
-    old: Ed25519PrivateKey | None = None,
+    old: Signer | None = None,
 ) -> bytes:
     """Return the entry that puts a new root in the place of the old one; new root and device sign it, and ``old``.
 
     Raises ``WrongKit`` if ``old`` is not the root, ``UsageError`` if the device is no member, ``DamagedVault``.
     """
     state = _read(chain)
-    if old is not None and old.public_key().public_bytes_raw() != state.root:
+    if old is not None and old.public != state.root:
         raise WrongKit("the old kit is not the newest one of this vault", hint="keyferry status shows its key id")
-    _check_signer(state, device.ed25519)
-    body = _body(state, b"root", now, state.root, root.public_key().public_bytes_raw())
-    return _next(state, _signed(body, root, device.ed25519, *((old,) if old else ())))
+    signers = (root, _as_known(state, device.signer), *((_as_known(state, old),) if old else ()))
+    keys = (root.public, root.mldsa65) if any(one.mldsa65 for one in signers) else (root.public,)
+    return _next(state, _signed(_body(state, b"root", now, state.root, *keys, by=signers), *signers))
 
 
-def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Ed25519PrivateKey, now: Instant) -> bytes:
+def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Signer, now: Instant) -> bytes:
     """Return the entry that makes the device a member; ``by`` is the root's key or a member's.
 
     Raises ``UsageError`` if the device was a member before or ``by`` is none, ``WrongKit`` if ``by`` is a replaced
     root, ``DamagedVault``.
     """
     state = _read(chain)
-    _check_signer(state, by)
+    signers = (_as_known(state, by), device.signer)
     if state.knows(device.bundle.ed25519):
         raise UsageError(
             "this device was enrolled before", hint="a device that comes back gets a new identity: keyferry restore"
         )
-    return _next(state, _signed(_body(state, b"enrol", now, _name(name), device.bundle.packed), by, device.ed25519))
+    body = _body(state, b"enrol", now, _name(name), device.bundle.packed, by=signers)
+    return _next(state, _signed(body, *signers))
 
 
-def propose(chain: Sequence[bytes], bundle: Bundle, *, by: Ed25519PrivateKey, now: Instant) -> tuple[bytes, bytes]:
+def propose(chain: Sequence[bytes], bundle: Bundle, *, by: Signer, now: Instant) -> tuple[bytes, bytes]:
     """Return the body of an enrolment and this side's signature; the new device adds its own by ``countersign``.
 
     Raises as ``enrol``.
     """
     state = _read(chain)
-    _check_signer(state, by)
+    signer = _as_known(state, by)
     if state.knows(bundle.ed25519):
         raise UsageError("this device was enrolled before", hint="a device that comes back gets a new identity")
-    body = _body(state, b"enrol", now, b"", bundle.packed)
-    return body, by.sign(body)
+    body = _body(state, b"enrol", now, b"", bundle.packed, by=(signer, bundle))
+    return body, signer.sign(body)
 
 
 def countersign(body: bytes, device: Device) -> bytes:
@@ -205,7 +225,7 @@ def countersign(body: bytes, device: Device) -> bytes:
         kind, rest = b"", []
     if kind != b"enrol" or len(rest) != 4 or rest[3] != device.bundle.packed:
         raise UsageError("that enrols another device")
-    return device.ed25519.sign(body)
+    return device.signer.sign(body)
 
 
 def countersigned(body: bytes, by: bytes, signature: bytes, new: bytes, answer: bytes) -> bytes:
@@ -217,7 +237,7 @@ def revoke(
     chain: Sequence[bytes],
     device_id: str,
     *,
-    by: Ed25519PrivateKey,
+    by: Signer,
     now: Instant,
     last: tuple[int, bytes] | None = None,
 ) -> bytes:
@@ -228,13 +248,14 @@ def revoke(
     Raises ``UsageError`` if there is no such member, or no other, and as ``enrol``.
     """
     state = _read(chain)
-    _check_signer(state, by)
+    signer = _as_known(state, by)
     if all(member.device_id != device_id for member in state.members.values()):
         raise UsageError("no device of the vault has this id")
     if len(state.members) == 1:
         raise UsageError("the vault's only device cannot be revoked", hint="enrol another one first")
     upto = () if last is None else (last[0].to_bytes(8, "big"), last[1])
-    return _next(state, _signed(_body(state, b"revoke", now, bytes.fromhex(device_id), *upto), by))
+    body = _body(state, b"revoke", now, bytes.fromhex(device_id), *upto, by=(signer,))
+    return _next(state, _signed(body, signer))
 
 
 def begin_epoch(
@@ -243,7 +264,7 @@ def begin_epoch(
     commitment: bytes,
     wraps: dict[str, tuple[int, bytes]],
     *,
-    by: Ed25519PrivateKey,
+    by: Signer,
     now: Instant,
 ) -> bytes:
     """Return the entry that brings an epoch's key to devices: the next epoch, or one that is there, to further devices.
@@ -251,10 +272,25 @@ def begin_epoch(
     ``wraps`` are (suite, wrapped key) by device id. Raises ``UsageError``, ``WrongKit``, ``DamagedVault``.
     """
     state = _read(chain)
-    _check_signer(state, by)
-    packed = [crypto.packed(bytes.fromhex(one), bytes([suite]), data) for one, (suite, data) in wraps.items()]
-    body = _body(state, b"epoch", now, number.to_bytes(4, "big"), commitment, crypto.packed(*packed))
-    return _next(state, _signed(body, by))
+    signer = _as_known(state, by)
+    parts = (number.to_bytes(4, "big"), commitment, _packed_wraps(wraps))
+    return _next(state, _signed(_body(state, b"epoch", now, *parts, by=(signer,)), signer))
+
+
+def bring_lost(
+    chain: Sequence[bytes],
+    number: int,
+    commitment: bytes,
+    wraps: dict[str, tuple[int, bytes]],
+    *,
+    by: Signer,
+    now: Instant,
+) -> bytes:
+    """Return the entry that brings the key of an epoch of an outranked chain to devices; raises as ``begin_epoch``."""
+    state = _read(chain)
+    signer = _as_known(state, by)
+    parts = (number.to_bytes(4, "big"), commitment, _packed_wraps(wraps))
+    return _next(state, _signed(_body(state, b"lost", now, *parts, by=(signer,), strong=True), signer))
 
 
 def vault_id_of(chain: Sequence[bytes]) -> str:
@@ -283,6 +319,18 @@ def link_of(entry: bytes) -> bytes | None:
     return rest[1]
 
 
+def epoch_in(entry: bytes) -> Epoch | None:
+    """Return what an entry of the kind ``epoch`` says, None for any other; nothing of it is checked."""
+    try:
+        kind, _, *rest = _fields(crypto.unpacked(entry)[0])
+        if kind != b"epoch":
+            return None
+        number, commitment, packed = _of(rest, 5)[2:]
+        return Epoch(int.from_bytes(number, "big"), commitment, 0, _wraps(packed))
+    except (ValueError, IndexError):
+        return None
+
+
 def is_prefix(shorter: Sequence[bytes], longer: Sequence[bytes]) -> bool:
     """Tell whether the second chain begins with all entries of the first; so it does if both are the same.
 
@@ -306,6 +354,7 @@ def read_chain(chain: Sequence[bytes]) -> Membership:
         revoked=tuple(state.revoked.values()),
         epochs=tuple(state.epochs),
         needs_epoch=state.needs_epoch,
+        lost=tuple(state.lost.values()),
     )
 
 
@@ -334,22 +383,23 @@ def _read(chain: Sequence[bytes]) -> _State:
 
 
 def _first(entry: bytes) -> _State:
-    body, signers = _opened(entry)
-    kind, made_at, *rest = _fields(body)
-    if kind != b"genesis":
+    found = _opened(entry, {})
+    if found.kind != b"genesis":
         raise ValueError("not a first entry")
-    root, name, packed = _of(rest, 3)
-    member = _member(name, packed, _time(made_at))
-    if signers != (root, member.bundle.ed25519) or root == member.bundle.ed25519:
+    root, *mldsa65, name, packed = _of(found.rest, 4 if found.is_strong else 3)
+    member = _member(name, packed, _time(found.made_at))
+    if found.signers != (root, member.bundle.ed25519) or root == member.bundle.ed25519:
         raise ValueError("a first entry signed by others")
-    return _State(
+    state = _State(
         vault_id=vault_id_of([entry]),
         head=hashlib.sha256(entry).digest(),
         root=root,
-        roots={root: Root(root, number=0, since=member.since, confirmed=True)},
+        roots={root: Root(root, number=0, since=member.since, confirmed=True, mldsa65=b"".join(mldsa65))},
         members={member.bundle.ed25519: member},
         size=len(entry),
     )
+    state.learn(found.brought)
+    return state
 
 
 def _take(state: _State, entry: bytes) -> None:
@@ -357,23 +407,26 @@ def _take(state: _State, entry: bytes) -> None:
     state.size += len(entry)
     if state.height >= MOST_ENTRIES or state.size > MOST_BYTES:
         raise ValueError("too long a chain")
-    body, signers = _opened(entry)
-    kind, made_at, *rest = _fields(body)
+    found = _opened(entry, state.strong)
+    kind, rest = found.kind, found.rest
     if len(rest) < 2 or kind not in _KINDS or rest[0].hex() != state.vault_id or rest[1] != state.head:
         raise ValueError("an entry that does not follow")
-    _KINDS[kind](state, _time(made_at), rest[2:], signers)
+    if kind == b"root" and not found.is_strong:
+        rest = (*rest, b"")
+    _KINDS[kind](state, _time(found.made_at), rest[2:], found.signers)
+    state.learn(found.brought)
     state.head = hashlib.sha256(entry).digest()
     state.height += 1
 
 
 def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
-    old, new = _of(rest, 2)
+    old, new, mldsa65 = _of(rest, 3)
     if old != state.root or state.knows(new):
         raise ValueError("a root that does not follow")
     if len(signers) < 2 or signers[0] != new or signers[1] not in state.members or signers[2:] not in ((), (old,)):
         raise ValueError("a root signed by a stranger")
     state.root = new
-    state.roots[new] = Root(new, number=state.height, since=at, confirmed=len(signers) == 3)
+    state.roots[new] = Root(new, number=state.height, since=at, confirmed=len(signers) == 3, mldsa65=mldsa65)
 
 
 def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
@@ -407,6 +460,26 @@ def _revoked(rest: Sequence[bytes]) -> tuple[bytes, tuple[int, bytes] | None]:
 
 
 def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    brought = _key_brought(state, rest, signers)
+    if brought.number == len(state.epochs):
+        state.epochs.append(brought)
+        state.needs_epoch = False
+        return
+    if brought.number > len(state.epochs):
+        raise ValueError("an epoch that does not follow")
+    state.epochs[brought.number] = _more(state.epochs[brought.number], brought)
+
+
+def _take_lost(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+    brought = _key_brought(state, rest, signers)
+    if any(one.commitment == brought.commitment for one in state.epochs):
+        raise ValueError("an epoch that is not lost")
+    known = state.lost.get(brought.commitment)
+    state.lost[brought.commitment] = brought if known is None else _more(known, brought)
+
+
+def _key_brought(state: _State, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> Epoch:
+    """Return what an entry says of an epoch's key, which may be brought to members and kits only."""
     number, commitment, packed = _of(rest, 3)
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(number) != 4 or len(commitment) != 32:
         raise ValueError("an epoch signed by a stranger")
@@ -414,17 +487,16 @@ def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tupl
     members = {member.device_id for member in state.members.values()}
     if any((suite == KIT_SUITE) == (device_id in members) for device_id, (suite, _) in wraps.items()):
         raise ValueError("a key for a stranger")
-    at_number = int.from_bytes(number, "big")
-    if at_number == len(state.epochs):
-        state.epochs.append(Epoch(at_number, commitment, state.height, wraps))
-        state.needs_epoch = False
-        return
-    if at_number > len(state.epochs) or state.epochs[at_number].commitment != commitment:
-        raise ValueError("an epoch that does not follow")
-    known = state.epochs[at_number]
-    if known.wraps.keys() & wraps.keys():
+    return Epoch(int.from_bytes(number, "big"), commitment, state.height, wraps)
+
+
+def _more(known: Epoch, brought: Epoch) -> Epoch:
+    """Return an epoch whose key is brought to further devices."""
+    if (known.number, known.commitment) != (brought.number, brought.commitment):
+        raise ValueError("another epoch")
+    if known.wraps.keys() & brought.wraps.keys():
         raise ValueError("a key that is there already")
-    state.epochs[at_number] = replace(known, wraps={**known.wraps, **wraps})
+    return replace(known, wraps={**known.wraps, **brought.wraps})
 
 
 def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
@@ -437,7 +509,18 @@ def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
     return wraps
 
 
-_KINDS = {b"root": _take_root, b"enrol": _take_enrol, b"revoke": _take_revoke, b"epoch": _take_epoch}
+def _packed_wraps(wraps: dict[str, tuple[int, bytes]]) -> bytes:
+    packed = (crypto.packed(bytes.fromhex(one), bytes([suite]), data) for one, (suite, data) in wraps.items())
+    return crypto.packed(*packed)
+
+
+_KINDS = {
+    b"root": _take_root,
+    b"enrol": _take_enrol,
+    b"revoke": _take_revoke,
+    b"epoch": _take_epoch,
+    b"lost": _take_lost,
+}
 
 
 def _member(name: bytes, packed: bytes, since: Instant) -> Member:
@@ -450,7 +533,7 @@ def _member(name: bytes, packed: bytes, since: Instant) -> Member:
 def _fields(body: bytes) -> tuple[bytes, ...]:
     """Return the body's parts behind the namespace: kind, time and what the kind has."""
     namespace, *fields = crypto.unpacked(body) or (b"",)
-    if namespace != NAMESPACE or len(fields) < 2:
+    if namespace not in (CLASSIC, NAMESPACE) or len(fields) < 2:
         raise ValueError("an unknown entry")
     return tuple(fields)
 
@@ -472,8 +555,11 @@ def _name(name: str) -> bytes:
     return name[:NAME_CHARS].encode("utf-8", "replace")
 
 
-def _body(state: _State, kind: bytes, now: Instant, *rest: bytes) -> bytes:
-    return crypto.packed(NAMESPACE, kind, now.encode(), bytes.fromhex(state.vault_id), state.head, *rest)
+def _body(
+    state: _State, kind: bytes, now: Instant, *rest: bytes, by: Sequence[Signer | Bundle], strong: bool = False
+) -> bytes:
+    namespace = NAMESPACE if strong or any(one.mldsa65 for one in by) else CLASSIC
+    return crypto.packed(namespace, kind, now.encode(), bytes.fromhex(state.vault_id), state.head, *rest)
 
 
 def _next(state: _State, entry: bytes) -> bytes:
@@ -485,11 +571,20 @@ def _next(state: _State, entry: bytes) -> bytes:
     return entry
 
 
-def _check_signer(state: _State, by: Ed25519PrivateKey) -> None:
-    """Check that the key may sign the next entry; raises ``WrongKit`` or ``UsageError``."""
-    key = by.public_key().public_bytes_raw()
+def _as_known(state: _State, by: Signer) -> Signer:
+    """Return the signer with the keys that the chain knows of it; raises ``WrongKit`` or ``UsageError``."""
+    key = by.public
     if not state.may_sign(key):
         raise _refusal(state, key)
+    strong = state.strong.get(key, b"")
+    if not strong:
+        return Signer(by.ed25519)
+    if strong != by.mldsa65 or not signing.has_mldsa65():
+        raise UsageError(
+            "the list of devices wants a signature by ML-DSA-65, and the cryptography library here has none",
+            hint="install cryptography 48 or newer from PyPI, or do this on another device",
+        )
+    return by
 
 
 def _refusal(state: _State, key: bytes) -> KeyferryError:
@@ -503,16 +598,25 @@ def _refusal(state: _State, key: bytes) -> KeyferryError:
     return UsageError("neither a kit nor a device of this vault signs this")
 
 
-def _signed(body: bytes, *keys: Ed25519PrivateKey) -> bytes:
-    signers = crypto.packed(*(key.public_key().public_bytes_raw() for key in keys))
-    return crypto.packed(body, signers, crypto.packed(*(key.sign(body) for key in keys)))
+def _signed(body: bytes, *signers: Signer) -> bytes:
+    keys = crypto.packed(*(one.public for one in signers))
+    return crypto.packed(body, keys, crypto.packed(*(one.sign(body) for one in signers)))
 
 
-def _opened(entry: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return body and signers of an entry whose signatures all hold."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An entry whose signatures all hold; ``brought`` are the ML-DSA-65 keys that are new in it."""
 
+    is_strong: bool
+    kind: bytes
+    made_at: bytes
+    rest: tuple[bytes, ...]
+    signers: tuple[bytes, ...]
+    brought: dict[bytes, bytes]
+
+
+def _opened(entry: bytes, strong: dict[bytes, bytes]) -> _Opened:
+    """Return the entry, its signatures checked by the ML-DSA-65 keys that are known as well."""
     if len(entry) > MOST_ENTRY_BYTES:
         raise ValueError("too long an entry")
     parts = crypto.unpacked(entry)
@@ -521,12 +625,42 @@ def _opened(entry: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     body, signers, signatures = parts[0], crypto.unpacked(parts[1]), crypto.unpacked(parts[2])
     if not 0 < len(signers) == len(signatures) <= _MOST_SIGNERS:
         raise ValueError("signers and signatures differ")
-    for signer, signature in zip(signers, signatures, strict=True):
-        try:
-            Ed25519PublicKey.from_public_bytes(signer).verify(signature, body)
-        except InvalidSignature:
-            raise ValueError("a signature does not hold") from None
-    return body, signers
+    kind, made_at, *rest = _fields(body)
+    is_strong = body.startswith(crypto.packed(NAMESPACE))
+    brought = _brought(kind, rest, is_strong)
+    keys = tuple(strong.get(one) or brought.get(one, b"") for one in signers)
+    if (any(keys) or kind == b"lost") and not is_strong:
+        raise ValueError("an entry of a form without these keys")
+    _check(entry, body, signers, keys, signatures)
+    return _Opened(is_strong, kind, made_at, tuple(rest), signers, brought)
+
+
+def _check(
+    entry: bytes, body: bytes, signers: Sequence[bytes], keys: tuple[bytes, ...], signatures: Sequence[bytes]
+) -> None:
+    """Check the signatures, unless that was done before; raises ``ValueError``."""
+    name = signing.name_of(entry, keys)
+    if not _HELD.knows(name):
+        for signer, key, signature in zip(signers, keys, signatures, strict=True):
+            signing.check(signer, key, signature, body)
+        _HELD.note(name)
+
+
+_HELD = signing.Held()
+
+
+def _brought(kind: bytes, rest: Sequence[bytes], is_strong: bool) -> dict[bytes, bytes]:
+    """Return the ML-DSA-65 keys that an entry brings, by the Ed25519 keys beside them."""
+    found: dict[bytes, bytes] = {}
+    if kind in (b"genesis", b"enrol") and rest:
+        bundle = read_bundle(rest[-1])
+        found[bundle.ed25519] = bundle.mldsa65
+    if kind in (b"genesis", b"root") and is_strong:
+        public, mldsa65 = _of(rest, 4)[:2] if kind == b"genesis" else _of(rest, 5)[3:]
+        found[public] = mldsa65
+    if any(len(key) not in (0, signing.PUBLIC_BYTES) for key in found.values()):
+        raise ValueError("a key of the wrong length")
+    return {public: key for public, key in found.items() if key}
 
 
 def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vault import crypto, device, membership
-from vault.errors import KeyringUnavailable
+from vault.errors import KeyringUnavailable, WrongKit
 from vault.identity import name_device, own_chain, own_device, write_membership
 from vault.keyholders import Holder, choose_holder, named
 from vault.kit import Kit, key_id, new_kit
@@ -29,8 +29,10 @@ def rejoin_vault(
     The kit counts as checked: it was at hand. Raises as ``init_vault``, ``WrongKit`` if the kit's root is not the
     chain's newest, and what ``fill`` raises; then there is no vault.
     """
-    own = device.new_device()
-    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+    own, found = device.new_device(), membership.read_chain(chain)
+    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
+    if not kit.is_root(found.root, found.roots[-1].mldsa65):
+        raise WrongKit("the vault's devices are signed by another kit", hint="use the newest kit of this vault")
     epoch_keys = epoch_keys_of(chain, kit)
     longer = with_keys(longer, epoch_keys, own, now)
     vault_id = membership.vault_id_of(chain)
@@ -45,7 +47,7 @@ def rejoin_vault(
         write_membership(store, longer)
         fill(store)
         if epoch_keys:
-            _begin_log(store, epoch_keys)
+            _begin_log(store, epoch_keys, kit)
 
     settings = Settings(vault=vault_id, holder={}, name=name, made_at=now, making=True)
     with _advised():
@@ -140,15 +142,16 @@ def with_keys(
         wrapped = epochs.wrap(key, own.bundle, vault=vault_id, epoch=number, suite=suite)
         wraps = {own.device_id: (suite, wrapped)}
         commitment = epochs.commitment_of(key)
-        chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.ed25519, now=now))
+        chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.signer, now=now))
     return chain
 
 
-def _begin_log(store: Store, epoch_keys: dict[int, bytes]) -> None:
-    from vault.sync import log, restored
+def _begin_log(store: Store, epoch_keys: dict[int, bytes], kit: Kit) -> None:
+    from vault.sync import belonging, log, restored
 
     log.begin(store)
     restored.keep_base(store)
     for number, key in epoch_keys.items():
         log.keep_epoch_key(store, number, key)
+    belonging.learn_lost_by_kit(store, kit)
     log.write_setting(store, log.Setting(restored=True))

@@ -241,7 +241,7 @@ def _openers(kit: Kit, kit_file: Path | None, root_key: str | None, into: str | 
 
     if root_key is not None:
         return [Opener((kit.identity,), (root_public(root_key),))]
-    found = [Opener((kit.identity,), (kit.root_public,))]
+    found = [Opener((kit.identity,), kit.root_publics)]
     if into == "new" and kit_file is not None and str(kit_file) != "-" and not _is_page(kit_file):
         found.append(Opener((kit.identity,), None))
     return found
@@ -262,7 +262,7 @@ def _own_opener(store: Store, kit: Kit | None, root_key: str | None) -> Opener:
     if root_key is not None:
         roots = (*roots, root_public(root_key))
     elif kit is not None:
-        roots = (*roots, kit.root_public)
+        roots = (*roots, *kit.root_publics)
     return Opener(identities, roots, own.chain)
 
 
@@ -274,7 +274,7 @@ def _is_page(path: Path) -> bool:
 
 
 def _is_vaults_kit(choice: Choice, kit: Kit) -> bool:
-    return choice.opener.roots == (kit.root_public,)
+    return choice.opener.roots == kit.root_publics
 
 
 def _chosen(session: Session, source: str | None, openers: list[Opener], store: Store | None) -> Choice:

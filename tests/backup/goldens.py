@@ -1,6 +1,6 @@
 """Makes the sets that are kept in ``samples/backups`` for ever; run once for each version of the format.
 
-    python -m tests.backup.goldens FOLDER
+    python -m tests.backup.goldens FOLDER [CASE ...]
 
 What was released is never made anew: a set that no longer opens is a defect of ours, not of the set.
 """
@@ -24,7 +24,7 @@ from vault.kitfile import read_kit
 from vault.moment import now
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-CASES = ("household", "attachments", "recipients")
+CASES = ("household", "attachments", "recipients", "both_signatures")
 
 
 def typed(*arguments: str | Path) -> None:
@@ -66,13 +66,13 @@ def recipients(home: Path, folder: Path) -> list[dict[str, object]]:
     phone = new_device()
     with keys.open_vault(home) as store:
         chain = keys.own_chain(store)
-        chain = (*chain, keys.enrol(chain, phone, name="phone", by=keys.own_device(store).ed25519, now=now()))
+        chain = (*chain, keys.enrol(chain, phone, name="phone", by=keys.own_device(store).signer, now=now()))
         with store.transaction():
             keys.write_membership(store, chain)
     found = [made(home, folder, "old-kit.txt", "friend.txt")]
     with keys.open_vault(home) as store:
         chain = keys.own_chain(store)
-        chain = (*chain, keys.revoke(chain, phone.device_id, by=keys.own_device(store).ed25519, now=now()))
+        chain = (*chain, keys.revoke(chain, phone.device_id, by=keys.own_device(store).signer, now=now()))
         with store.transaction():
             keys.write_membership(store, chain)
     typed("kit", "new", "--kit", folder / "old-kit.txt")
@@ -111,6 +111,7 @@ def make(case: str, folder: Path, home: Path) -> None:
         "household": household,
         "attachments": attachments,
         "recipients": recipients,
+        "both_signatures": recipients,  # the same, its list of devices signed by Ed25519 and ML-DSA-65
     }
     folder.mkdir(parents=True)
     with mock.patch.dict(os.environ, KEYFERRY_HOME=str(home)), mock.patch("platform.node", return_value="laptop"):
@@ -124,6 +125,6 @@ def make(case: str, folder: Path, home: Path) -> None:
 if __name__ == "__main__":
     import tempfile
 
-    for case in CASES:
+    for case in sys.argv[2:] or CASES:
         with tempfile.TemporaryDirectory() as place:
             make(case, Path(sys.argv[1]) / case, Path(place) / "home")

@@ -63,16 +63,107 @@ def check_signature(key, body, signature):
     must(len(signature) == 64 and s < L and same, "a signature does not hold")
 
 
+Q = 2**23 - 2**13 + 1  # ML-DSA-65, FIPS 204
+ROOTS = [pow(1753, int(f"{one:08b}"[::-1], 2), Q) for one in range(256)]
+
+
+def ntt(poly):  # algorithm 41
+    poly, step, at = [*poly], 128, 0
+    while step:
+        for start in range(0, 256, 2 * step):
+            at += 1
+            for j in range(start, start + step):
+                far = ROOTS[at] * poly[j + step] % Q
+                poly[j], poly[j + step] = (poly[j] + far) % Q, (poly[j] - far) % Q
+        step //= 2
+    return poly
+
+
+def from_ntt(poly):  # algorithm 42
+    poly, step, at = [*poly], 1, 256
+    while step < 256:
+        for start in range(0, 256, 2 * step):
+            at -= 1
+            for j in range(start, start + step):
+                near, far = poly[j], poly[j + step]
+                poly[j], poly[j + step] = (near + far) % Q, ROOTS[at] * (far - near) % Q
+        step *= 2
+    return [one * pow(256, -1, Q) % Q for one in poly]
+
+
+def numbers(data, bits):
+    whole = int.from_bytes(data, "little")
+    return [whole >> at & (1 << bits) - 1 for at in range(0, 8 * len(data), bits)]
+
+
+def uniform(seed):  # algorithm 30
+    found = (one & 0x7FFFFF for one in numbers(hashlib.shake_128(seed).digest(1344), 24))
+    return [one for one in found if one < Q][:256]
+
+
+def challenge(seed):  # algorithm 29
+    data, poly = hashlib.shake_256(seed).digest(512), [0] * 256
+    signs, at = int.from_bytes(data[:8], "little"), 8
+    for i in range(207, 256):
+        while data[at] > i:
+            at += 1
+        poly[i], poly[data[at]] = poly[data[at]], 1 - 2 * (signs & 1)
+        signs, at = signs >> 1, at + 1
+    return poly
+
+
+def high(value, hint):  # algorithm 40, the parts of a multiple of 523,776
+    low = (value + 261888) % 523776 - 261888
+    top, low = (0, low - 1) if value - low == Q - 1 else ((value - low) // 523776, low)
+    return (top + (1 if low > 0 else -1)) % 16 if hint else top
+
+
+def check_strong(key, body, signature):  # algorithm 3
+    must(len(key) == 1952 and len(signature) == 3309, "not ML-DSA-65")
+    mask = [[2**19 - one for one in numbers(signature[at : at + 640], 20)] for at in range(48, 3248, 640)]
+    must(all(abs(one) < 2**19 - 196 for poly in mask for one in poly), "a signature is out of bounds")
+    hints, ends, at = [], signature[3303:], 0
+    for end in ends:
+        places = list(signature[3248 + at : 3248 + end])
+        must(at <= end <= 55 and places == sorted(set(places)), "a hint that is none")
+        at, hints = end, [*hints, places]
+    must(not signature[3248 + at : 3303].strip(b"\0"), "a hint that is none")
+    seed = hashlib.shake_256(hashlib.shake_256(key).digest(64) + bytes(2) + body).digest(64)
+    small, mask, packed = ntt(challenge(signature[:48])), [ntt(poly) for poly in mask], 0
+    for row in range(6):
+        high_key = ntt([one << 13 for one in numbers(key[32 + 320 * row : 352 + 320 * row], 10)])
+        wide = [uniform(key[:32] + bytes([column, row])) for column in range(5)]
+        sums = [sum(a[i] * z[i] for a, z in zip(wide, mask, strict=True)) - small[i] * high_key[i] for i in range(256)]
+        for i, value in enumerate(from_ntt([one % Q for one in sums])):
+            packed |= high(value, i in hints[row]) << 4 * (256 * row + i)
+    must(hashlib.shake_256(seed + packed.to_bytes(768, "little")).digest(48) == signature[:48], "it does not hold")
+
+
+def check_both(key, strong, body, signature):
+    must(len(signature) == (3373 if strong else 64), "a signature too few, or too many")
+    check_signature(key, body, signature[:64])
+    if strong:
+        check_strong(strong, body, signature[64:])
+
+
 def members_of(chain, root):
     """Return the signing keys of the devices at the end of the chain, with their ids; ``root`` must be its newest."""
-    now, head, members = b"", b"", {}
+    now, head, members, strong = b"", b"", {}, {}
     for entry in chain:
         body, signers, signatures = unpacked(entry)
         signers = unpacked(signers)
-        for signer, signature in zip(signers, unpacked(signatures), strict=True):
-            check_signature(signer, body, signature)
         namespace, kind, _, *rest = unpacked(body)
-        must(namespace == b"keyferry/membership/1" and (kind == b"genesis") == (entry is chain[0]), "not an entry")
+        form = namespace.removeprefix(b"keyferry/membership/")
+        must(form in (b"1", b"2") and (kind == b"genesis") == (entry is chain[0]), "not an entry")
+        if kind in (b"genesis", b"enrol"):
+            _, own, _, _, _, _, *more = unpacked(rest[-1])
+            strong.setdefault(own, b"".join(more))
+        if form == b"2" and kind in (b"genesis", b"root"):
+            at = 0 if kind == b"genesis" else 3
+            strong.setdefault(rest[at], rest.pop(at + 1))
+        must(form == b"2" or not any(strong.get(one) for one in signers), "an entry of the old form")
+        for signer, signature in zip(signers, unpacked(signatures), strict=True):
+            check_both(signer, strong.get(signer), body, signature)
         if kind == b"genesis":
             now, _, bundle = rest
         else:

@@ -202,7 +202,7 @@ def test_a_set_of_another_device_is_welcome(place: Place) -> None:
     """It has put its set into the same folder; its counter is its own."""
     chain = keys.own_chain(place.store)
     own = keys.own_device(place.store)
-    chain = (*chain, keys.enrol(chain, STRANGER, name="phone", by=own.ed25519, now=NOW))
+    chain = (*chain, keys.enrol(chain, STRANGER, name="phone", by=own.signer, now=NOW))
     with place.store.transaction():
         keys.write_membership(place.store, chain)
     theirs = _set_by(place, STRANGER)
@@ -231,7 +231,7 @@ def _set_by(place: Place, other: device.Device) -> Made:
 
 def test_a_set_of_a_revoked_device_is_not(place: Place) -> None:
     chain = [*keys.own_chain(place.store)]
-    own = keys.own_device(place.store).ed25519
+    own = keys.own_device(place.store).signer
     chain.append(membership.enrol(chain, STRANGER, name="phone", by=own, now=NOW))
     with place.store.transaction():
         keys.write_membership(place.store, chain)

@@ -136,7 +136,7 @@ def test_another_recipient_is_a_change(place: Place, what: str) -> None:
         books.change(place.store, place.home, lambda b: escrow.added(b, escrow.recipient(new_kit().recipient, "Mio")))
     else:
         chain = keys.own_chain(place.store)
-        own = keys.own_device(place.store).ed25519
+        own = keys.own_device(place.store).signer
         with place.store.transaction():
             keys.write_membership(
                 place.store, (*chain, keys.enrol(chain, sets.STRANGER, name="phone", by=own, now=NOW))

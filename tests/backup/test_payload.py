@@ -311,11 +311,11 @@ def test_a_stranger_cannot_sign(store: Store) -> None:
 
 def test_a_revoked_device_cannot_sign(store: Store) -> None:
     chain = [*keys.own_chain(store)]
-    chain.append(membership.enrol(chain, STRANGER, name="phone", by=DEVICE.ed25519, now=NOW))
+    chain.append(membership.enrol(chain, STRANGER, name="phone", by=DEVICE.signer, now=NOW))
     sign = functools.partial(statement.sign, STRANGER, purpose=payload.PURPOSE)
     told = _told_by(chain)
     assert refusal(sets.plain(store, told=told, sign=lambda data: sign(chain=tuple(chain), body=data))) is None
-    chain.append(membership.revoke(chain, STRANGER.device_id, by=DEVICE.ed25519, now=NOW))
+    chain.append(membership.revoke(chain, STRANGER.device_id, by=DEVICE.signer, now=NOW))
     told = _told_by(chain)
     error = refusal(sets.plain(store, told=told, sign=lambda data: sign(chain=tuple(chain), body=data)))
     assert isinstance(error, ForgedSignature)
@@ -345,7 +345,7 @@ def test_another_kits_devices_cannot_sign(store: Store, tmp_path: Path) -> None:
 
 def test_a_chain_that_parts_from_ones_own_is_refused(store: Store, good: bytes) -> None:
     own = [*keys.own_chain(store)]
-    mine = [*own, membership.enrol(own, STRANGER, name="phone", by=DEVICE.ed25519, now=NOW)]
+    mine = [*own, membership.enrol(own, STRANGER, name="phone", by=DEVICE.signer, now=NOW)]
     theirs = [*own, membership.enrol(own, device.new_device(), name="forged", by=KIT.root, now=NOW)]
     for chain, follows in ((own, True), (mine, True), (theirs, True)):
         found = payload.Found()

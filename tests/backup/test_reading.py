@@ -111,10 +111,12 @@ def test_a_disk_that_cannot_be_read_is_not_a_damaged_set(path: Path, monkeypatch
 
 
 def test_a_set_that_a_device_of_the_vault_made_follows_its_chain(path: Path, tmp_path: Path) -> None:
-    with sets.vault(tmp_path / "w", kit=KIT) as other:
-        chain = keys.own_chain(other)  # another first entry under the same root
-    with pytest.raises(ForgedSignature, match="parts from"):
-        reading.check(path, Opener((KIT.identity,), (KIT.root_public,), (b"x",)))
+    with sets.vault(tmp_path / "w") as other:
+        another = keys.own_chain(other)  # another first entry under the same root
+    chain = reading.check(path, OPENER).signed.chain
+    for parted in ((b"x",), another):
+        with pytest.raises(ForgedSignature, match="parts from"):
+            reading.check(path, Opener((KIT.identity,), (KIT.root_public,), parted))
     assert reading.check(path, Opener((KIT.identity,), (KIT.root_public,), chain)).manifest.set
 
 

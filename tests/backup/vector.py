@@ -20,7 +20,7 @@ from vault.store import Store
 
 AT = "2026-11-23T21:00:00Z"
 KIT, LAPTOP = Kit(bytes(range(32))), stand_in(64)
-CHAIN = (membership.genesis(KIT.root, LAPTOP, name="laptop", now="2026-11-23T00:00:00Z"),)
+CHAIN = (membership.genesis(KIT.classic_root, LAPTOP, name="laptop", now="2026-11-23T00:00:00Z"),)
 DOCUMENT = b"a contract\n"
 HISTORY = (
     b'["order","items",1,[1]]\n'

@@ -60,13 +60,13 @@ def genesis(kit: str = "kit", name: str = "laptop") -> Chain:
 
 def enrolled(chain: Chain, name: str, by: str | Kit) -> Chain:
     """Return the chain with one more device, let in by another device or by a kit."""
-    signer = by.root if isinstance(by, Kit) else a_device(by).ed25519
+    signer = by.root if isinstance(by, Kit) else a_device(by).signer
     return (*chain, membership.enrol(chain, a_device(name), name=name, by=signer, now=AT))
 
 
 def revoked(chain: Chain, name: str, by: str | Kit) -> Chain:
     """Return the chain without that device."""
-    signer = by.root if isinstance(by, Kit) else a_device(by).ed25519
+    signer = by.root if isinstance(by, Kit) else a_device(by).signer
     return (*chain, membership.revoke(chain, a_device(name).device_id, by=signer, now=AT))
 
 

@@ -101,7 +101,7 @@ class Line:
     def signed(self, who: Device | Kit, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
         """Send a signed request."""
         headers = wire.sign_request(
-            who.ed25519 if isinstance(who, Device) else who.root,
+            who.ed25519 if isinstance(who, Device) else who.root.ed25519,
             method,
             target,
             wire.digest_of(body),

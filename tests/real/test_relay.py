@@ -160,7 +160,7 @@ def fill_with_canaries(line: Line, home: Path, patch: pytest.MonkeyPatch) -> str
     log = log_of(chain, own)
     parts = [wire.Part(wire.ENTRY, log.write(b" ".join(CANARIES) * 10)) for _ in range(5)]
     assert line.append(own, vault, *parts)[0] == 200
-    more = membership.enrol(chain, PHONE, name="", by=own.ed25519, now=AT)
+    more = membership.enrol(chain, PHONE, name="", by=own.signer, now=AT)
     assert line.append(own, vault, member(more))[0] == 200
     return vault
 

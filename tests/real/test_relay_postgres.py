@@ -71,7 +71,7 @@ def test_a_worker_knows_at_once_whom_another_has_revoked(url: str, tmp_path: Pat
     with running(tmp_path, storage=one) as first, running(tmp_path, storage=other) as second:
         first.create(CHAIN, LAPTOP)
         assert second.append(PHONE, VAULT, *(log := log_of(CHAIN, PHONE)).parts(1)).status == 200
-        gone = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.ed25519, now=AT)
+        gone = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
         assert first.append(LAPTOP, VAULT, member(gone)).status == 200
         assert second.append(PHONE, VAULT, *log.parts(1)).word == "revoked"
         assert second.signed(PHONE, "GET", f"/v1/vaults/{VAULT}/heads").word == "revoked"

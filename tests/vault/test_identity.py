@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.vault.test_signing import classic_device, without_library
 from vault import identity, membership
 from vault.device import new_device
 from vault.errors import DamagedVault, ForgedSignature
@@ -27,7 +28,7 @@ def home(tmp_path: Path) -> Path:
 def enrolled(store: Store) -> None:
     """Make the phone a member."""
     chain = identity.own_chain(store)
-    chain = (*chain, membership.enrol(chain, PHONE, name="phone", by=identity.own_device(store).ed25519, now=AT))
+    chain = (*chain, membership.enrol(chain, PHONE, name="phone", by=identity.own_device(store).signer, now=AT))
     with store.transaction():
         identity.write_membership(store, chain)
 
@@ -103,3 +104,20 @@ def test_damaged_keys_and_chains_are_one_sentence(home: Path, name: str, text: s
         look = identity.own_device if name == "device" else identity.members
         with pytest.raises(DamagedVault):
             look(opened.store)
+
+
+def test_whose_signatures_are_shorter_is_told(home: Path) -> None:
+    """A vault of one kind says nothing, whichever it is."""
+    with open_keys(home) as opened, opened.store.transaction():
+        store = opened.store
+        assert identity.signing_notes(store) == ()
+        chain = identity.own_chain(store)
+        old = classic_device()
+        chain = (*chain, membership.enrol(chain, old, name="", by=identity.own_device(store).signer, now=AT))
+        identity.write_membership(store, chain)
+        identity.name_device(store, old.device_id, "old laptop")
+        (note,) = identity.signing_notes(store)
+        assert "old laptop cannot sign by ML-DSA" in note
+        with pytest.MonkeyPatch.context() as patch:
+            without_library(patch)
+            assert "checked by Ed25519 alone" in identity.signing_notes(store)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pyrage
@@ -26,8 +27,12 @@ def test_the_published_vector_holds() -> None:
     assert KIT.identity == "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG"
     assert KIT.recipient == "age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh"
     assert KIT.key_id == "6d152fa9"
-    assert KIT.root_public.hex() == "a01dd531d39adf438b437948a889a916fa744d5521cefb697115f41128292f07"
-    assert kit.root_text(KIT.root_public) == "kfroot15qwa2vwnnt058z6r09y23zdfzma8gn24y880k6t3zh6pz2pf9ursxxg97s"
+    classic, strong = KIT.roots
+    assert classic.public.hex() == "a01dd531d39adf438b437948a889a916fa744d5521cefb697115f41128292f07"
+    assert kit.root_text(classic.public) == "kfroot15qwa2vwnnt058z6r09y23zdfzma8gn24y880k6t3zh6pz2pf9ursxxg97s"
+    assert strong.public.hex() == "97a21db59cc529e8fbbfba9cb7155d3d298dc7700ebfffbcffaee00ba0bbf6f7"
+    mldsa65 = hashlib.sha256(strong.mldsa65).hexdigest()
+    assert mldsa65 == "6fb236a8a3cf5a36fb767dd5249d29e2397281444c9f34c1647cabe930e92f65"
     assert kit.typed_lines(KIT) == (
         "1: QQQS YQCY Q5RQ WZQF / NC",
         "2: PG9S CRGW PUGP ZYSN / 4N",

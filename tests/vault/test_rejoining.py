@@ -28,7 +28,7 @@ AT, NOW = "2026-11-20T10:00:00Z", "2026-11-23T09:00:00Z"
 LAPTOP, PHONE, FRESH, OTHER = (new_device() for _ in range(4))
 KIT, NEXT = new_kit(), new_kit()
 ONE = (membership.genesis(KIT.root, LAPTOP, name="laptop", now=AT),)
-TWO = (*ONE, membership.enrol(ONE, PHONE, name="phone", by=LAPTOP.ed25519, now=AT))
+TWO = (*ONE, membership.enrol(ONE, PHONE, name="phone", by=LAPTOP.signer, now=AT))
 PARTED = (*ONE, membership.enrol(ONE, OTHER, name="other", by=KIT.root, now=AT))
 PARTED = (*PARTED, membership.enrol(PARTED, FRESH, name="fresh", by=KIT.root, now=AT))
 VAULT_ID = membership.vault_id_of(ONE)
@@ -264,7 +264,7 @@ def known(store: Store, own: Device, chain: tuple[bytes, ...]) -> None:
 
 
 def test_a_chain_that_goes_on_is_taken_over(store: Store) -> None:
-    later = (*TWO, membership.revoke(TWO, PHONE.device_id, by=LAPTOP.ed25519, now=NOW))
+    later = (*TWO, membership.revoke(TWO, PHONE.device_id, by=LAPTOP.signer, now=NOW))
     assert catch_up(store, later, KIT.recipient)
     assert own_chain(store) == later
     assert [one.device_id for one in members(store)] == [LAPTOP.device_id]
@@ -284,7 +284,7 @@ def test_another_chain_is_not(store: Store, kind: str) -> None:
         "the same": TWO,
         "shorter": ONE,
         "parted": PARTED,
-        "without this device": (*TWO, membership.revoke(TWO, LAPTOP.device_id, by=PHONE.ed25519, now=NOW)),
+        "without this device": (*TWO, membership.revoke(TWO, LAPTOP.device_id, by=PHONE.signer, now=NOW)),
     }[kind]
     assert not catch_up(store, chain, NEXT.recipient)
     assert own_chain(store) == TWO

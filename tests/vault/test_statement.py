@@ -22,9 +22,9 @@ def chain_of(*more: str) -> tuple[bytes, ...]:
     chain = [membership.genesis(KIT.root, LAPTOP, name="laptop", now=AT)]
     for what in more:
         if what == "phone":
-            chain.append(membership.enrol(chain, PHONE, name="phone", by=LAPTOP.ed25519, now=AT))
+            chain.append(membership.enrol(chain, PHONE, name="phone", by=LAPTOP.signer, now=AT))
         elif what == "revoked":
-            chain.append(membership.revoke(chain, PHONE.device_id, by=LAPTOP.ed25519, now=AT))
+            chain.append(membership.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT))
         else:
             chain.append(membership.new_root(chain, NEXT.root, LAPTOP, now=AT))
     return tuple(chain)

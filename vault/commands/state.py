@@ -20,6 +20,7 @@ _HEALTH = 5
 def status(session: Session) -> None:
     """Show the state of the vault."""
     from backup import archive
+    from vault.identity import signing_notes
     from vault.keys import kit_reminder
     from vault.moment import now
     from vault.sync import keeping
@@ -27,8 +28,8 @@ def status(session: Session) -> None:
     with opened_by(session, read_only=True) as opened:
         copies = archive.facts(opened.store, session.home, now())
         together = keeping.facts(opened.store)
-        facts = {**_facts(opened), **_backups(copies), "sync": together}
-        reminder = kit_reminder(opened.store)
+        reminder, notes = kit_reminder(opened.store), signing_notes(opened.store)
+        facts = {**_facts(opened), **_backups(copies), "sync": together, "notes": notes}
     session.out(facts)
     kits = {"none": "none", "waiting": "not saved", "handed out": "saved, not checked", "checked": "checked"}
     day = facts["kit_checked_at"]
@@ -50,7 +51,7 @@ def status(session: Session) -> None:
     session.table(("what", "state"), shown)
     for trouble in copies.troubles:
         session.warn(trouble)
-    for note in copies.notes:
+    for note in (*copies.notes, *notes):
         session.say(note)
     session.done(reminder or f"{facts['items']} items, the recovery kit is checked")
 

@@ -150,10 +150,13 @@ def status(session: Session) -> int:
 @command("doctor", parent=sync, help="Find why devices do not come together; names the cause.")
 def doctor(session: Session) -> int:
     """Examine sync."""
+    from vault.identity import signing_notes
     from vault.sync import doctoring
 
     with opened_by(session, read_only=True) as opened:
-        found = doctoring.findings(opened.store, _now_ms())
+        found, notes = doctoring.findings(opened.store, _now_ms()), signing_notes(opened.store)
+    for note in notes:
+        session.say(note)
     for one in found:
         session.say(f"{one.cause}; {one.remedy}" if one.remedy else one.cause)
     session.done(f"found {len(found)} causes" if found else "sync is in order")

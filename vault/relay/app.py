@@ -142,7 +142,7 @@ class Relay:
             self._spend(self._entries, sent.vault, len(new))
             checking.signer_key(after, signed)
             rows = tuple(map(checking.member_row, new))
-            return await self.taken(Append(vault, known.head, rows, self.limits.vault_bytes)), 200
+            return await self.taken(Append(vault, known.newest, rows, self.limits.vault_bytes)), 200
         if state is not None:  # in its days of grace: whoever is a member there may have it back
             checking.signer_key(await self._in_thread(self._read_known, vault), signed)
         self._check_invite(request)
@@ -167,7 +167,7 @@ class Relay:
                 checked = True
             checking.signer_key(_first_with(signed, known, after), signed)
             rows = _rows(after, parts, frozenset(new))
-            outcome = await self.taken(Append(bytes.fromhex(vault), known.head, rows, self.limits.vault_bytes))
+            outcome = await self.taken(Append(bytes.fromhex(vault), known.newest, rows, self.limits.vault_bytes))
             if not isinstance(outcome, Stale):
                 cursor = self._rung(vault, outcome)
                 if new:
@@ -376,12 +376,12 @@ class Relay:
             raise _no_vault()
         if state.deleted:
             raise _gone()
-        if cached is not None and cached.head == state.head:
+        if cached is not None and cached.newest == state.head:
             return cached
         return self._read_known(vault)
 
     def _read_known(self, vault: bytes) -> Known:
-        return checking.read_known(checking.restored_chain(self.storage.members(vault)), self.limits)
+        return checking.restored_known(self.storage.members(vault), self.limits)
 
     def _remember(self, known: Known) -> None:
         self._forget(known.vault)
@@ -696,7 +696,7 @@ def _is_loopback(request: Request) -> bool:
 
 
 def _weight(known: Known) -> int:
-    return sum(map(len, known.chain)) + 2048 * len(known.devices)
+    return sum(map(len, (*known.chain, *known.lost.values()))) + 2048 * len(known.devices)
 
 
 def _no_vault() -> Refused:

@@ -3,19 +3,22 @@
 It reads the membership chain (public keys, ids, signatures) and the headers of entries; the rest is sealed for others.
 Entries of a device count if it was a member at the membership entry that they name: so those of a device that was
 revoked later can be brought back to a relay that lost them.
+
+Where two devices signed after the same membership entry, one list stands above the other. The one that lost is kept as
+well, within limits, and so are entries that stand on it: what was written there reaches the others.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vault import crypto, membership
 from vault.errors import DamagedVault, ForgedEntry
 from vault.relay.quota import Limits
-from vault.relay.refusals import Refused, fork, malformed
+from vault.relay.refusals import Refused, malformed
 from vault.relay.storage import ENTRY, MEMBER, NO_DEVICE, Row
 from vault.sync import entry, wire
 
@@ -52,11 +55,36 @@ class Known:
     members: int
     root: bytes
     root_key: Ed25519PublicKey
+    newest: bytes  # hash of the membership entry that arrived last
+    lost: dict[bytes, bytes] = field(default_factory=dict)  # entries of lists that another outranked, by hash
+    read: dict[bytes, dict[str, bytes]] = field(default_factory=dict)  # signing keys of the members of such lists
+
+    def branch(self, head: bytes) -> list[bytes] | None:
+        """Return the list that ends with this entry, of the chain or one that lost; None if it is not here whole."""
+        return _branch(self.chain, self.numbers, self.lost, head)
+
+    def members_of_lost(self, head: bytes) -> dict[str, bytes] | None:
+        """Return signing keys by device id of the list that lost and ends with this entry; None if it is not here."""
+        if head not in self.read:
+            branch = self.branch(head) if head in self.lost else None
+            if branch is None:
+                return None
+            found = membership.read_chain(branch).members
+            self.read[head] = {one.device_id: one.bundle.ed25519 for one in found}
+        return self.read[head]
 
     @property
     def head(self) -> bytes:
         """The hash of the newest membership entry."""
         return self.hashes[-1]
+
+
+def restored_known(rows: Sequence[bytes], limits: Limits) -> Known:
+    """Return what the membership entries amount to, which are given in the order of their arrival."""
+    chain = restored_chain(rows)
+    inside = set(chain)
+    lost = {hashlib.sha256(one).digest(): one for one in rows if one not in inside}
+    return replace(read_known(chain, limits), lost=lost, newest=hashlib.sha256(rows[-1]).digest())
 
 
 def read_known(chain: Sequence[bytes], limits: Limits) -> Known:
@@ -91,6 +119,7 @@ def read_known(chain: Sequence[bytes], limits: Limits) -> Known:
         members=len(found.members),
         root=found.root,
         root_key=Ed25519PublicKey.from_public_bytes(found.root),
+        newest=hashes[-1],
     )
 
 
@@ -111,27 +140,65 @@ def signer_key(known: Known, signed: wire.Signed) -> Ed25519PublicKey:
 def joined(known: Known, entries: Sequence[bytes], limits: Limits) -> tuple[Known, tuple[bytes, ...]]:
     """Return the membership with the entries, and those of them that are new.
 
-    An entry that stands elsewhere than at the end may part the chain there only if it outranks what followed; raises
-    ``Refused``, 409 with the hash of the entry in its place.
+    An entry that stands elsewhere than at the end parts the chain: what it ends outranks the chain and takes its place,
+    or it is kept as one of a list that lost. Raises ``Refused``.
     """
-    chain, numbers, new = list(known.chain), dict(known.numbers), []
+    chain, numbers, lost, new = list(known.chain), dict(known.numbers), dict(known.lost), []
     for one in entries:
         own = hashlib.sha256(one).digest()
-        if own in numbers:
+        if own in numbers or own in lost:
             continue
-        place = numbers.get(_previous(one))
-        if place is None:
-            raise Refused(422, "gap", "a membership entry before this one is missing")
-        if place + 1 < len(chain):
-            branch = [*chain[: place + 1], one]
-            if not _outranks(branch, chain):
-                raise fork(hashlib.sha256(chain[place + 1]).digest())
-            chain = branch[:-1]
-            numbers = {each: number for each, number in numbers.items() if number <= place}
-        chain.append(one)
-        numbers[own] = place + 1
         new.append(one)
-    return (read_known(chain, limits) if new else known), tuple(new)
+        before = _branch(chain, numbers, lost, _previous(one))
+        if before is None:
+            raise Refused(422, "gap", "a membership entry before this one is missing")
+        if len(before) == len(chain) and before == chain:
+            numbers[own] = len(chain)
+            chain.append(one)
+        elif _outranks([*before, one], chain):
+            chain, numbers, lost = _in_place_of(chain, [*before, one], lost)
+        else:
+            lost[own] = one
+    if not new:
+        return known, ()
+    found = replace(read_known(chain, limits), lost=lost, newest=hashlib.sha256(new[-1]).digest())
+    _check_lost(found, known, new, limits)
+    return found, tuple(new)
+
+
+def _in_place_of(
+    chain: list[bytes], longer: list[bytes], lost: dict[bytes, bytes]
+) -> tuple[list[bytes], dict[bytes, int], dict[bytes, bytes]]:
+    """Return the list that outranks the chain, the numbers of its entries, and what is off it from now on."""
+    numbers = {hashlib.sha256(one).digest(): number for number, one in enumerate(longer)}
+    off = lost | {hashlib.sha256(one).digest(): one for one in chain}
+    return longer, numbers, {own: one for own, one in off.items() if own not in numbers}
+
+
+def _check_lost(found: Known, before: Known, new: Sequence[bytes], limits: Limits) -> None:
+    """Check that what is added to lists that lost holds, and is not too much; what another outranked just now stays."""
+    added = [one for one in (hashlib.sha256(each).digest() for each in new) if one in found.lost]
+    for one in added:
+        branch = found.branch(one)
+        if branch is None or not _holds(branch):
+            raise Refused(422, "bad-membership", "the list of devices does not hold")
+    size = sum(map(len, found.lost.values()))
+    if added and (len(found.lost) > limits.lost_entries or size > limits.lost_bytes):
+        raise Refused(507, "quota", "the vault has more lists of devices that lost than this relay keeps")
+
+
+def _branch(
+    chain: Sequence[bytes], numbers: dict[bytes, int], lost: dict[bytes, bytes], head: bytes
+) -> list[bytes] | None:
+    """Return the list that ends with an entry, of the chain or off it; None if it is not here whole."""
+    tail: list[bytes] = []
+    while head not in numbers:
+        one = lost.get(head)
+        if one is None:
+            return None
+        tail.append(one)
+        head = _previous(one)
+    return [*chain[: numbers[head] + 1], *reversed(tail)]
 
 
 def checked_entry(known: Known, data: bytes) -> Row:
@@ -140,17 +207,31 @@ def checked_entry(known: Known, data: bytes) -> Row:
         header = entry.read_header(data)
     except ForgedEntry:
         raise Refused(422, "bad-entry", "an entry is not built as entries are") from None
-    standing = known.devices.get(header.device)
-    number = known.numbers.get(header.membership)
     if header.vault != known.vault:
         raise Refused(422, "bad-entry", "an entry belongs to another vault")
-    if number is None:
-        raise Refused(422, "unknown-membership", "an entry names a list of devices that the relay does not have")
-    if standing is None or not standing.may_have_written(header.seq, number):
-        raise Refused(403, "not-a-member", "an entry is written by a device that was no member")
-    if not _is_signed(header, standing.key):
+    if not _is_signed(header, _writer_key(known, header)):
         raise Refused(422, "bad-signature", "the signature of an entry does not hold")
     return Row(bytes.fromhex(header.device), header.seq, header.hash, header.before, ENTRY, data)
+
+
+def _writer_key(known: Known, header: entry.Header) -> bytes:
+    """Return the key of the device that wrote an entry; raises ``Refused`` if it was no member when it did."""
+    standing, number = known.devices.get(header.device), known.numbers.get(header.membership)
+    if number is not None:
+        if standing is None or not standing.may_have_written(header.seq, number):
+            raise _no_member()
+        return standing.key.public_bytes_raw()
+    members = known.members_of_lost(header.membership)
+    if members is None:
+        raise Refused(422, "unknown-membership", "an entry names a list of devices that the relay does not have")
+    is_cut = standing is not None and standing.last is not None and header.seq > standing.last
+    if header.device not in members or is_cut:
+        raise _no_member()
+    return members[header.device]
+
+
+def _no_member() -> Refused:
+    return Refused(403, "not-a-member", "an entry is written by a device that was no member")
 
 
 def member_row(data: bytes) -> Row:
@@ -159,28 +240,39 @@ def member_row(data: bytes) -> Row:
 
 
 def restored_chain(rows: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the chain that ends with the last of the membership entries, given in the order of their arrival."""
+    """Return the list that stands above all that the membership entries make, given in the order of their arrival."""
     by_hash = {hashlib.sha256(one).digest(): one for one in rows}
-    chain = [rows[-1]]
-    while chain[-1] is not rows[0]:
-        chain.append(by_hash[_previous(chain[-1])])
-    return tuple(reversed(chain))
+    followed = {_previous(one) for one in rows[1:]}
+    best: tuple[bytes, ...] = (rows[0],)
+    for last in (one for own, one in by_hash.items() if own not in followed):
+        chain = [last]
+        while chain[-1] != rows[0]:
+            chain.append(by_hash[_previous(chain[-1])])
+        ended = tuple(reversed(chain))
+        best = ended if membership.outranks(ended, best) else best
+    return best
 
 
-def _is_signed(header: entry.Header, key: Ed25519PublicKey) -> bool:
+def _is_signed(header: entry.Header, key: bytes) -> bool:
     try:
-        entry.check_signature(header, key.public_bytes_raw())
+        entry.check_signature(header, key)
     except ForgedEntry:
         return False
     return True
 
 
-def _outranks(branch: list[bytes], chain: list[bytes]) -> bool:
-    try:
-        membership.read_chain(branch)
-    except DamagedVault:
-        raise Refused(422, "bad-membership", "the list of devices does not hold") from None
+def _outranks(branch: Sequence[bytes], chain: Sequence[bytes]) -> bool:
+    if not (_holds(branch) and _holds(chain)):
+        raise Refused(422, "bad-membership", "the list of devices does not hold")
     return membership.outranks(branch, chain)
+
+
+def _holds(chain: Sequence[bytes]) -> bool:
+    try:
+        membership.read_chain(chain)
+    except DamagedVault:
+        return False
+    return True
 
 
 def _body(data: bytes) -> tuple[bytes, ...]:

@@ -29,7 +29,6 @@ def document() -> dict[str, Any]:
                     201: cursor,
                     401: empty,
                     403: empty,
-                    409: ("hash in its place", "bytes"),
                     413: empty,
                     422: empty,
                     429: empty,

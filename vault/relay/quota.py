@@ -22,6 +22,8 @@ class Limits:
     vault_bytes: int = 4 << 30
     devices: int = 64
     chain_entries: int = 2_000
+    lost_entries: int = 500  # of lists of devices that another outranked
+    lost_bytes: int = 8 << 20
     requests: int = 1_200  # of a vault
     entries: int = 6_000  # of a vault
     refusals: int = 120  # of an address: requests that prove nothing

@@ -51,7 +51,7 @@ class Placed:
 
 @dataclass(slots=True)
 class State:
-    """How far a vault is: its newest membership entry, its newest arrival, its sizes."""
+    """How far a vault is: the membership entry that arrived last, its newest arrival, its sizes."""
 
     head: bytes = b""
     head_seq: int = 0
@@ -89,7 +89,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Entries for a vault, checked against the membership whose head is ``based_on``; all of them or none."""
+    """Entries for a vault, checked when ``based_on`` was the newest membership entry; all of them or none."""
 
     vault: bytes
     based_on: bytes

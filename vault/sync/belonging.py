@@ -39,7 +39,7 @@ def new_epoch(store: Store, chain: Sequence[bytes], now: moment.Instant) -> tupl
     wraps = _wraps(found, key, number, [member.device_id for member in found.members])
     wraps |= _for_kit(store, key)
     own = identity.own_device(store)
-    added = membership.begin_epoch(chain, number, epochs.commitment_of(key), wraps, by=own.ed25519, now=now)
+    added = membership.begin_epoch(chain, number, epochs.commitment_of(key), wraps, by=own.signer, now=now)
     longer = (*chain, added)
     identity.write_membership(store, longer)
     log.keep_epoch_key(store, number, key)
@@ -66,16 +66,15 @@ def _for_kit(store: Store, key: bytes) -> dict[str, tuple[int, bytes]]:
 
 def seal_to_kit(store: Store, now: moment.Instant) -> None:
     """Bring the keys of all epochs to the present kit, where they are not sealed to it yet; inside a transaction."""
-    recipient = store.meta("kit_recipient")
-    if not recipient:
+    recipient, own = store.meta("kit_recipient"), identity.own_device(store)
+    if not recipient or not own.signer.can_sign:
         return
-    own = identity.own_device(store)
     for number, key in sorted(log.epoch_keys(store).items()):
         chain = identity.own_chain(store)
         found = read(chain)
         if number < len(found.epochs) and epochs.kit_id(recipient) not in found.epochs[number].wraps:
             commitment = epochs.commitment_of(key)
-            added = membership.begin_epoch(chain, number, commitment, _for_kit(store, key), by=own.ed25519, now=now)
+            added = membership.begin_epoch(chain, number, commitment, _for_kit(store, key), by=own.signer, now=now)
             identity.write_membership(store, (*chain, added))
 
 
@@ -88,9 +87,46 @@ def enrol(store: Store, bundle_owner: membership.Member, added: bytes, now: mome
             found = membership.read_chain(chain)
             wraps = _wraps(found, key, number, [bundle_owner.device_id])
             commitment = epochs.commitment_of(key)
-            chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.ed25519, now=now))
+            chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.signer, now=now))
         identity.write_membership(store, chain)
     return chain
+
+
+def bring_lost(store: Store, now: moment.Instant) -> None:
+    """Bring the keys of lists that lost, as far as entries count that are sealed with them, to members that lack them.
+
+    And to the kit, so that what was written there is not lost with the devices. Inside a transaction.
+    """
+    own = identity.own_device(store)
+    for commitment, (number, key) in sorted(log.lost_keys(store).items()):
+        chain = identity.own_chain(store)
+        found = read(chain)
+        if any(one.commitment == commitment for one in found.epochs) or not own.signer.can_sign:
+            continue
+        has = {device for one in found.lost if one.commitment == commitment for device in one.wraps}
+        to_kit = {one: wrap for one, wrap in _for_kit(store, key).items() if one not in has}
+        has |= _had(store, commitment)
+        lacking = [member.device_id for member in found.members if member.device_id not in has]
+        wraps = _wraps(found, key, number, lacking) | to_kit
+        if wraps:
+            added = membership.bring_lost(chain, number, commitment, wraps, by=own.signer, now=now)
+            identity.write_membership(store, (*chain, added))
+
+
+def _had(store: Store, commitment: bytes) -> set[str]:
+    """Return the devices to which the list that lost brought the key of its epoch itself."""
+    brought = (membership.epoch_in(one) for one in log.strays(store.database))
+    return {device for one in brought if one is not None and one.commitment == commitment for device in one.wraps}
+
+
+def learn_lost_by_kit(store: Store, kit: Kit) -> None:
+    """Unwrap the keys of lists that lost which were brought to the kit; inside a transaction."""
+    for epoch in members_of(store).lost:
+        wrapped = epoch.wraps.get(epochs.kit_id(kit.recipient))
+        if wrapped is not None and epoch.commitment not in log.lost_keys(store):
+            key = epochs.unwrap_by_kit(wrapped[1], kit.identity)
+            if epochs.commitment_of(key) == epoch.commitment:
+                log.keep_lost_key(store, epoch.commitment, epoch.number, key)
 
 
 def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
@@ -99,7 +135,7 @@ def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
         chain, own = identity.own_chain(store), identity.own_device(store)
         if read(chain).member(own.device_id) is not None:
             return
-        chain = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+        chain = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(read(chain).root_publics), now=now))
         found = read(chain)
         for epoch in found.epochs:
             wrapped = epoch.wraps.get(epochs.kit_id(kit.recipient))
@@ -110,9 +146,10 @@ def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
                 continue
             log.keep_epoch_key(store, epoch.number, key)
             wraps = _wraps(read(chain), key, epoch.number, [own.device_id])
-            added = membership.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.ed25519, now=now)
+            added = membership.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.signer, now=now)
             chain = (*chain, added)
         identity.write_membership(store, chain)
+        learn_lost_by_kit(store, kit)
 
 
 def revoke(store: Store, device_id: str, now: moment.Instant, *, kit: Kit | None = None) -> tuple[bytes, ...]:
@@ -126,7 +163,7 @@ def revoke(store: Store, device_id: str, now: moment.Instant, *, kit: Kit | None
         last = log.heads(store.database).get(device_id) if log.is_on(store) else None
         upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
         counted = upto if log.is_on(store) else None
-        by = kit.root if kit is not None else own.ed25519
+        by = kit.root_among(read(chain).root_publics) if kit is not None else own.signer
         chain = (*chain, membership.revoke(chain, device_id, by=by, now=now, last=counted))
         identity.write_membership(store, chain)
         if log.is_on(store):
@@ -190,10 +227,14 @@ def grown(chain: tuple[bytes, ...], strays: Sequence[bytes]) -> tuple[bytes, ...
 
 
 def learn_keys(store: Store) -> None:
-    """Unwrap the keys of epochs that were brought to this device."""
+    """Unwrap the keys of epochs that were brought to this device, those of lists that lost included."""
     found = members_of(store)
-    known = log.epoch_keys(store)
+    known, lost = log.epoch_keys(store), log.lost_keys(store)
     own = identity.own_device(store)
+    for epoch in found.lost:
+        key = brought(epoch, own, store.vault_id) if epoch.commitment not in lost else None
+        if key is not None:
+            log.keep_lost_key(store, epoch.commitment, epoch.number, key)
     for epoch in found.epochs:
         if epoch.number in known and epochs.commitment_of(known[epoch.number]) == epoch.commitment:
             continue

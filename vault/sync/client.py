@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 _PATIENCE = 20.0  # seconds for one answer
 _PIECE = 3500  # bytes of a message in a slot of 4 KB
-_POLL = 0.4
+_LOOK = 10  # seconds that the relay may wait until there is something new
+_PAUSE = 1.0  # seconds to leave it alone when it asks for that
+_POLL = 0.4  # seconds between two looks at a relay that does not wait
 
 
 class Client:
@@ -66,6 +68,10 @@ class Client:
             return False
         self._want(answer, 200)
         return True
+
+    def is_let_in(self) -> bool:
+        """Tell whether the relay takes the signer for one of the vault's; so it does if it does not know the vault."""
+        return bool(self._ask("GET", self._path("heads")).status_code != 403)
 
     def heads(self) -> Heads:
         """Return what the relay says it has."""
@@ -209,6 +215,7 @@ class RelayChannel:
 
     def _await(self, begins: tuple[bytes, ...]) -> tuple[bytes, ...]:
         while True:
+            began = time.monotonic()
             self._look()
             try:
                 found = crypto.unpacked(self._value)
@@ -216,28 +223,40 @@ class RelayChannel:
                 found = ()
             if found[: len(begins)] == begins and (begins[0] != b"piece" or len(found) == 5):
                 return found
-            if time.monotonic() > self._until:
-                raise PairingFailed("the other device did not answer in time", hint="begin again: keyferry device pair")
-            time.sleep(_POLL)
+            self._check_time()
+            time.sleep(max(0.0, began + _POLL - time.monotonic()))
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._until:
+            raise PairingFailed("the other device did not answer in time", hint="begin again: keyferry device pair")
 
     def _look(self) -> None:
-        headers = {"if-none-match": self._etag} if self._etag and self._value else {}
-        answer = _send(self._http, self._origin, "GET", f"/v1/rendezvous/{self.slot}", b"", headers, _PATIENCE)
+        """Ask for what lies in the slot; where that is known the relay answers when it changes, or after a while."""
+        headers = {"if-none-match": self._etag} if self._etag else {}
+        target = f"/v1/rendezvous/{self.slot}" + (f"?wait={_LOOK}" if headers else "")
+        answer = self._patiently("GET", target, b"", headers)
         if answer.status_code == 304:
             return
         if answer.status_code in (404, 410):
             raise PairingFailed("the other device gave up, or the time is over", hint="begin again: device pair")
-        if answer.status_code == 429:
-            return
         if answer.status_code != 200:
             _refused(answer, f"relay {self._origin}")
         self._etag, self._value = answer.headers.get("etag", ""), bytes(answer.content)
+
+    def _patiently(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Any:
+        """Ask; a relay that wants a pause gets it."""
+        while True:
+            answer = _send(self._http, self._origin, method, target, body, headers, _LOOK + _PATIENCE)
+            if answer.status_code != 429:
+                return answer
+            self._check_time()
+            time.sleep(_PAUSE)
 
     def _write(self, data: bytes) -> None:
         if not self._etag:
             self._look()
         headers = {"if-match": self._etag, "content-type": "application/octet-stream"}
-        answer = _send(self._http, self._origin, "PUT", f"/v1/rendezvous/{self.slot}", data, headers, _PATIENCE)
+        answer = self._patiently("PUT", f"/v1/rendezvous/{self.slot}", data, headers)
         if answer.status_code in (404, 410, 412):
             raise PairingFailed("somebody else used the slot, or the time is over", hint="begin again: device pair")
         if answer.status_code not in (200, 201, 202, 204):

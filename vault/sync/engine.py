@@ -8,7 +8,8 @@ void, and what they did is undone by taking all others in again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ from vault.sync import (
 from vault.sync.entry import Head, Header
 from vault.sync.log import APPLIED, PARKED, VOID, WAITING, Stored
 from vault.sync.received import Finding, Received
-from vault.sync.standing import Ground, floor, is_void, last_of, needed
+from vault.sync.standing import Counting, Ground, floor
 from vault.sync.travel import ENTRY, MEMBER, Message
 
 _BATCH_BYTES = 900_000  # of plaintext; an entry is a little more
@@ -65,6 +66,9 @@ def record(store: Store, now_ms: int) -> int:
         appending.check_key(store, found)
         for batch in _batches(_changes(store, now_ms)):
             _append(store, found, batch, now_ms)
+            made += 1
+        if _counting(store).is_untold:
+            appending.append(store, found, snapshots.NOTHING, now_ms)  # nothing but what it has seen
             made += 1
     return made
 
@@ -186,12 +190,13 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     done = Received(changed={}, findings=[], kept_against_delete=[], applied={})
     arrived = list(messages)
     with store.transaction(), canonical.many():
-        _take_each(store, (one for one in arrived if one[0] == MEMBER), done)
+        _take_each((one for one in arrived if one[0] == MEMBER), partial(_take_member, store), done)
         belonging.learn_keys(store)
         if belonging.is_member(store):
             record(store, now_ms)
             _judge(store, done)
-        _take_each(store, (one for one in arrived if one[0] == ENTRY), done)
+        if entries := [one for one in arrived if one[0] == ENTRY]:
+            _take_each(entries, partial(_take_entry, store, Ground(store)), done)
         if belonging.is_member(store):
             edits = restored.edits(store)
             _advance(store, now_ms, done)
@@ -199,18 +204,16 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
                 _advance(store, now_ms, done)
             if _is_late(store, done.applied):
                 _rebuild(store, done)
+            belonging.bring_lost(store, moment.now())
             writing.write_vault(store, done)
             restored.reapply(store, (one for one in edits if (one.kind, one.id) in done.changed), moment.now())
     return done
 
 
-def _take_each(store: Store, messages: Iterable[Message], done: Received) -> None:
-    for kind, data in messages:
+def _take_each(messages: Iterable[Message], take: Callable[[bytes, Received], None], done: Received) -> None:
+    for _, data in messages:
         try:
-            if kind == MEMBER:
-                _take_member(store, data, done)
-            else:
-                _take_entry(store, data, done)
+            take(data, done)
         except ForgedEntry as error:
             done.findings.append(Finding("forged", error.message))
 
@@ -238,12 +241,24 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
         done.members += 1
         if not membership.is_prefix(chain, longer):
             _note_parted(store)
+            _keep_lost(store, chain)
             done.findings.append(
                 Finding("fork", "two devices changed who belongs to the vault at once; the senior one's word counts")
             )
 
 
-def _take_entry(store: Store, data: bytes, done: Received) -> None:
+def _keep_lost(store: Store, before: tuple[bytes, ...]) -> None:
+    """Keep the keys of epochs that only the list which has just lost has, where entries count that need them."""
+    ground = Ground(store)
+    known = {one.commitment for one in belonging.read(ground.chain).epochs}
+    lost = {one.number for one in belonging.read(before).epochs if one.commitment not in known}
+    for stored in log.applied(store) if lost else ():
+        header = entry.read_header(stored.body)
+        if header.epoch in lost:
+            ground.keep_lost(store, header)
+
+
+def _take_entry(store: Store, ground: Ground, data: bytes, done: Received) -> None:
     """Keep an entry whose device and signature hold."""
     header = entry.read_header(data)
     if header.vault != store.vault_id:
@@ -254,25 +269,29 @@ def _take_entry(store: Store, data: bytes, done: Received) -> None:
         return  # a snapshot stands for it
     if known is not None:
         if known != header.hash:
-            _check_origin(store, header)
+            _check_origin(store, ground, header)
             name = identity.device_names(store).get(header.device, header.device[:8])
             done.findings.append(
                 Finding("fork", f"there are two entries number {header.seq} of {name}: its log was forked")
             )
         return
-    _check_origin(store, header)
+    _check_origin(store, ground, header)
     if log.count_waiting(db) >= _MOST_WAITING:
         raise ForgedEntry("too many entries wait for others")
     log.put(db, Stored(header.device, header.seq, header.hash, WAITING, data))
     done.entries += 1
 
 
-def _check_origin(store: Store, header: Header) -> None:
+def _check_origin(store: Store, ground: Ground, header: Header) -> None:
     found = belonging.members_of(store)
     for one in (*found.members, *found.revoked):
         if one.device_id == header.device:
             entry.check_signature(header, one.bundle.ed25519)
             return
+    stranger = ground.member(header)
+    if stranger is not None:
+        entry.check_signature(header, stranger.bundle.ed25519)
+        return
     raise ForgedEntry("an entry of a device that does not belong to the vault was sent")
 
 
@@ -281,10 +300,10 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
     db = store.database
     if not log.count_waiting(db):
         return
-    ground = _ground(store)
+    ground = Ground(store)
     if snapshots.adopt(store, ground, now_ms, done):
         _rebuild(store, done)
-        ground = _ground(store)
+    counting = _counting(store)
     queue: dict[str, list[Stored]] = {}
     for stored in log.waiting(db):
         queue.setdefault(stored.device, []).append(stored)
@@ -294,7 +313,7 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
         moved = False
         for device, waiting in queue.items():
             while waiting:
-                verdict = _try(store, waiting[0], ground, heads, now_ms, done)
+                verdict = _try(store, waiting[0], ground, counting, heads, now_ms, done)
                 if verdict in (WAITING, PARKED):
                     break
                 stored = waiting.pop(0)
@@ -305,20 +324,30 @@ def _advance(store: Store, now_ms: int, done: Received) -> None:
                     watch.see(entry.read_header(stored.body))
                 moved = True
     for one in watch.settle():
-        snapshots.check(store, ground, one, done)
+        snapshots.check(store, ground, counting, one, done)
 
 
-def _ground(store: Store) -> Ground:
-    return Ground(store, snapshots.counted(store))
+def _counting(store: Store) -> Counting:
+    return Counting(store, snapshots.settled_numbers(store))
 
 
-def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head], now_ms: int, done: Received) -> str:
+def _try(
+    store: Store,
+    stored: Stored,
+    ground: Ground,
+    counting: Counting,
+    heads: Mapping[str, Head],
+    now_ms: int,
+    done: Received,
+) -> str:
     """Apply one entry if it can be; returns its state."""
     header = entry.read_header(stored.body)
-    found = belonging.read(ground.chain)
     name = identity.device_names(store).get(header.device, header.device[:8])
-    if is_void(found, header.device, header.seq, header.hash, ground.counted.get(header.device, 0)):
-        done.findings.append(Finding("revoked", f"{name} went on writing after it was revoked; that does not count"))
+    if counting.is_void(header.device, header.seq, header.hash):
+        text = f"{name} went on writing after it was revoked; that does not count"
+        if counting.is_stranger(header.device):
+            text = f"{name} was let in by a list of devices that lost; what it writes counts when it joins again"
+        done.findings.append(Finding("revoked", text))
         return VOID
     head = heads.get(header.device)
     if header.seq != (head.seq + 1 if head else 1) or header.before != (head.hash if head else bytes(32)):
@@ -330,7 +359,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
     if stands is None or key is None:
         return WAITING
     for device, seen in header.seen.items():
-        number = needed(found, device, seen.seq, seen.hash, ground.counted.get(device, 0))
+        number = counting.needed(device, seen.seq, seen.hash)
         known = log.hash_at(store.database, device, seen.seq) if number == seen.seq else None
         if known is not None and known != seen.hash:
             done.findings.append(
@@ -347,7 +376,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
         done.findings.append(Finding("suite", f"{name} sealed an entry in a weaker way than this vault allows"))
         return WAITING
     if clock.is_ahead(header.hlc, now_ms):
-        if stored.state != PARKED:
+        if stored.state == WAITING:
             log.set_state(store.database, header.device, header.seq, PARKED)
         done.findings.append(Finding("parked", f"the clock of {name} is more than a day ahead; its changes wait"))
         return PARKED
@@ -359,6 +388,7 @@ def _try(store: Store, stored: Stored, ground: Ground, heads: Mapping[str, Head]
         done.findings.append(Finding("forged", error.message))
         return WAITING
     _apply(store, header, ops, done)
+    ground.keep_lost(store, header)
     return APPLIED
 
 
@@ -377,53 +407,27 @@ def _apply(store: Store, header: Header, ops: Sequence[merge.Op], done: Received
 
 
 def _judge(store: Store, done: Received) -> bool:
-    """Let count what counts: nothing behind the last entry of a revoked device, unless a snapshot has settled it.
+    """Let count what counts now: what was void and is not waits to be taken in, what is void is undone.
 
-    What was applied and is void is undone by taking all others in again; what was void and counts waits to be taken in.
-    Tells whether anything was changed.
+    The latter by taking all others in again. Tells whether anything was changed.
     """
-    db, found = store.database, belonging.members_of(store)
-    own, counted = identity.own_device(store).device_id, snapshots.counted(store)
-    # A device that is revoked keeps what it has.
-    lasts = {device: last for device in log.heads(db) if device != own and (last := last_of(found, device)) is not None}
-    revived: dict[str, int] = {}
-    for device, seq, hash_ in db.all("SELECT device, seq, hash FROM sync_entries WHERE state = 'void' ORDER BY seq"):
-        if not is_void(found, device, seq, hash_, counted.get(device, 0)):
-            log.set_state(db, device, seq, WAITING)
-            revived.setdefault(device, seq)
+    db, counting, own = store.database, _counting(store), identity.own_device(store).device_id
+    is_changed = False
+    for stored in log.void(db):
+        if not counting.is_void(stored.device, stored.seq, stored.hash):
+            log.set_state(db, stored.device, stored.seq, WAITING)
             _note_parted(store)
-    beyond = "device = ? AND seq > ? AND (seq > ? OR (seq = ? AND hash <> ?))"
-    voided = False
-    for device, last in lasts.items():
-        cut = (device, counted.get(device, 0), last[0], last[0], last[1])
-        if db.value(f"SELECT count(*) FROM sync_entries WHERE state = 'applied' AND {beyond}", cut):  # noqa: S608
-            db.do(f"UPDATE sync_entries SET state = 'void' WHERE {beyond}", cut)  # noqa: S608 - fixed text
-            voided = True
-    if revived:
-        _let_wait(store, revived)
-    if revived or voided:
+            is_changed = True
+    is_voided = False
+    for device in log.heads(db).keys() - {own}:  # a device that is revoked keeps what it has
+        last = counting.last(device)
+        for seq, hash_ in log.numbers(db, device, last[0]) if last is not None else ():
+            if counting.is_void(device, seq, hash_):
+                log.set_state(db, device, seq, VOID)
+                is_voided = True
+    if is_voided:
         _rebuild(store, done)
-    return bool(revived or voided)
-
-
-def _let_wait(store: Store, revived: Mapping[str, int]) -> None:
-    """Let everything wait again that has seen one of these entries, or comes behind it in its log."""
-    db, low = store.database, dict(revived)
-    headers = [entry.read_header(stored.body) for stored in log.applied(store)]
-    moved = True
-    while moved:
-        moved = False
-        for one in headers:
-            if one.seq < low.get(one.device, one.seq + 1) and any(
-                head.seq >= low.get(device, head.seq + 1) for device, head in one.seen.items()
-            ):
-                low[one.device] = one.seq
-                moved = True
-    for device, seq in low.items():
-        db.do(
-            "UPDATE sync_entries SET state = 'waiting' WHERE device = ? AND seq >= ? AND state = 'applied'",
-            (device, seq),
-        )
+    return is_changed or is_voided
 
 
 def _note_parted(store: Store) -> None:
@@ -431,7 +435,7 @@ def _note_parted(store: Store) -> None:
 
 
 def _is_late(store: Store, applied: Mapping[str, int]) -> bool:
-    """Tell whether something was applied now that an entry applied before has seen: it did not count then."""
+    """Tell whether something was applied now that an entry has seen which was applied before: it did not count then."""
     if not applied or not log.setting(store).parted:
         return False
     headers = (entry.read_header(stored.body) for stored in log.applied(store))
@@ -441,7 +445,7 @@ def _is_late(store: Store, applied: Mapping[str, int]) -> bool:
 
 def _rebuild(store: Store, done: Received) -> None:
     """Take all applied entries in again, in an order that respects what each has seen."""
-    db, ground = store.database, _ground(store)
+    db, ground = store.database, Ground(store)
     rows = {(kind, id_): row for kind, id_, row in db.all("SELECT kind, id, row FROM sync_things")}
     done.changed.update(dict.fromkeys(rows))
     db.do("DELETE FROM sync_things")
@@ -449,7 +453,7 @@ def _rebuild(store: Store, done: Received) -> None:
         thing = merge.decode(state)
         things.keep(store, thing.kind, thing.id, thing, None)
         done.changed[thing.kind, thing.id] = None
-    for header, ops in replaying.in_order(store, ground):
+    for header, ops in replaying.in_order(store, ground, _counting(store)):
         _apply(store, header, ops, None)
     for (kind, id_), row in rows.items():
         if db.one("SELECT 1 FROM sync_things WHERE kind = ? AND id = ?", (kind, id_)) is not None:

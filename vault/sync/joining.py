@@ -81,9 +81,9 @@ def rejoin_by_kit(
     there = ways.transport_by_root(way, vault_id, kit)
     chain = _chain_there(there, vault_id)
     found = membership.read_chain(chain)
-    if found.root != kit.root_public:
+    if not kit.is_root(found.root, found.roots[-1].mldsa65):
         raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
-    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root, now=now))
+    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
     longer = with_keys(longer, epoch_keys_of(chain, kit), own, now)
     there.push([(travel.MEMBER, one) for one in longer[len(chain) :]])
     joined = Joined(
@@ -95,7 +95,12 @@ def rejoin_by_kit(
         names={own.device_id: name},
         heads={},
     )
-    return join_vault(home, own, joined, lambda store: begin(store, way, joined), now=now, holder=holder)
+
+    def fill(store: Store) -> None:
+        begin(store, way, joined)
+        belonging.learn_lost_by_kit(store, kit)
+
+    return join_vault(home, own, joined, fill, now=now, holder=holder)
 
 
 def _chain_there(there: Transport, vault_id: str) -> tuple[bytes, ...]:

@@ -18,7 +18,7 @@ from vault.store import Store
 from vault.sync.entry import Head, Header, read_header
 
 WAITING, PARKED, APPLIED, VOID = "waiting", "parked", "applied", "void"
-_META, _KEYS = "sync", "epoch_keys"
+_META, _KEYS, _LOST = "sync", "epoch_keys", "lost_keys"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS sync_entries (
         device TEXT NOT NULL,
@@ -144,6 +144,19 @@ def keep_epoch_key(store: Store, number: int, key: bytes) -> None:
     store.set_meta(_KEYS, json.dumps({str(one): crypto.to_text(found) for one, found in sorted(keys.items())}))
 
 
+def lost_keys(store: Store) -> dict[bytes, tuple[int, bytes]]:
+    """Return number and key of the epochs of lists that lost, under which entries were written, by commitment."""
+    kept: dict[str, tuple[int, str]] = json.loads(store.meta(_LOST) or "{}")
+    return {bytes.fromhex(name): (number, crypto.from_text(text)) for name, (number, text) in kept.items()}
+
+
+def keep_lost_key(store: Store, commitment: bytes, number: int, key: bytes) -> None:
+    """Keep the key of an epoch of a list that lost."""
+    keys = {**lost_keys(store), commitment: (number, key)}
+    kept = {name.hex(): (at, crypto.to_text(found)) for name, (at, found) in sorted(keys.items())}
+    store.set_meta(_LOST, json.dumps(kept))
+
+
 def put(db: Database, stored: Stored) -> None:
     """Keep an entry; one that is there already stays as it is."""
     db.do(
@@ -162,6 +175,12 @@ def hash_at(db: Database, device: str, seq: int) -> bytes | None:
     """Return the hash of one entry, or None if it is not here."""
     found: bytes | None = db.value("SELECT hash FROM sync_entries WHERE device = ? AND seq = ?", (device, seq))
     return found
+
+
+def numbers(db: Database, device: str, first: int) -> list[tuple[int, bytes]]:
+    """Return number and hash of a device's applied entries from a number on."""
+    sql = "SELECT seq, hash FROM sync_entries WHERE device = ? AND seq >= ? AND state = 'applied' ORDER BY seq"
+    return [(seq, hash_) for seq, hash_ in db.all(sql, (device, first))]
 
 
 def set_state(db: Database, device: str, seq: int, state: str) -> None:
@@ -218,6 +237,17 @@ def applied(store: Store) -> Iterator[Stored]:
         yield from after(store.database, device, begin.get(device, 0))
 
 
+def devices(db: Database) -> set[str]:
+    """Return the ids of all devices of which entries are here, applied or not."""
+    return {device for (device,) in db.all("SELECT DISTINCT device FROM sync_entries")}
+
+
+def void(db: Database) -> list[Stored]:
+    """Return the entries that do not count, each device's in order."""
+    rows = db.all("SELECT device, seq, hash, state, '' FROM sync_entries WHERE state = 'void' ORDER BY device, seq")
+    return [Stored(*row) for row in rows]
+
+
 def after(db: Database, device: str, seq: int) -> Iterator[Stored]:
     """Yield the applied entries of a device behind a number, in order."""
     sql = "SELECT seq FROM sync_entries WHERE device = ? AND seq > ? AND state = 'applied' ORDER BY seq"
@@ -262,6 +292,11 @@ def keep_stray(db: Database, hash_: bytes, body: bytes) -> None:
 def drop_strays(db: Database, hashes: Iterable[bytes]) -> None:
     """Forget those that have found their place."""
     db.do_many("DELETE FROM sync_strays WHERE hash = ?", [(one,) for one in hashes])
+
+
+def has_strays(db: Database) -> bool:
+    """Tell whether any membership entry is kept outside the chain."""
+    return db.one("SELECT 1 FROM sync_strays LIMIT 1") is not None
 
 
 def has_stray(db: Database, hash_: bytes) -> bool:

@@ -9,7 +9,7 @@ anything. Messages through the slot are sealed under the secret. In turn:
     3  new device    a nonce
     4  inviter       its nonce
        both derive six digits from nonces and transcript; a person types those of the new device at the inviter
-    5  inviter       the enrolment to be signed, and the chain it follows
+    5  inviter       the enrolment to be signed
     6  new device    its signature
     7  inviter       the whole chain, how far each device's log goes, the kit's recipient, names
 
@@ -228,8 +228,8 @@ class Inviter:
             )
         store, own = self._store, identity.own_device(self._store)
         chain = identity.own_chain(store)
-        body, signature = membership.propose(chain, self._bundle, by=own.ed25519, now=now)
-        self._talk.say(body, signature, crypto.packed(*chain))
+        body, signature = membership.propose(chain, self._bundle, by=own.signer, now=now)
+        self._talk.say(body, signature)
         (answer,) = self._talk.hear(1)
         added = membership.countersigned(body, own.bundle.ed25519, signature, self._bundle.ed25519, answer)
         member = membership.read_chain((*chain, added)).member(self._bundle.device_id)
@@ -296,17 +296,14 @@ class Newcomer:
 
     def complete(self) -> Joined:
         """Wait for the enrolment and check it; raises ``PairingFailed``."""
-        body, _, packed = self._talk.hear(3)
-        chain = self._chain(packed)
-        if membership.head_of(chain) != self._invitation.head and not self._goes_on(chain):
-            raise PairingFailed("the vault is not the one in the code", hint="begin again: keyferry device pair")
+        body, _ = self._talk.hear(2)
         self._talk.say(membership.countersign(body, self._device))
         packed, told = self._talk.hear(2)
-        longer = self._chain(packed)
-        if not membership.is_prefix(chain, longer) or _read(longer).member(self._device.device_id) is None:
+        chain = self._chain(packed)
+        if _read(chain).member(self._device.device_id) is None:
             raise PairingFailed("the enrolment does not hold", hint="begin again: keyferry device pair")
         try:
-            return msgspec.convert({**json.loads(told), "chain": longer}, Joined)
+            return msgspec.convert({**json.loads(told), "chain": chain}, Joined)
         except (ValueError, msgspec.ValidationError):
             raise PairingFailed("the other device said something else", hint="begin again") from None
 
@@ -316,12 +313,10 @@ class Newcomer:
             found = _read(chain)
         except (ValueError, DamagedVault):
             raise PairingFailed("the vault's list of devices does not hold", hint="begin again") from None
-        if found.vault_id != self._invitation.vault:
+        hashes = {hashlib.sha256(one).digest() for one in chain}
+        if found.vault_id != self._invitation.vault or self._invitation.head not in hashes:
             raise PairingFailed("the vault is not the one in the code", hint="begin again: keyferry device pair")
         return chain
-
-    def _goes_on(self, chain: tuple[bytes, ...]) -> bool:
-        return any(hashlib.sha256(one).digest() == self._invitation.head for one in chain)
 
 
 def _read(chain: tuple[bytes, ...]) -> membership.Membership:

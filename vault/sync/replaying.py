@@ -8,10 +8,10 @@ import msgspec
 
 from vault.errors import DamagedVault, ForgedEntry
 from vault.store import Store
-from vault.sync import belonging, entry, log, merge
+from vault.sync import entry, log, merge
 from vault.sync.entry import Header
-from vault.sync.log import Base, Stored
-from vault.sync.standing import Ground, key_of, needed
+from vault.sync.log import Base
+from vault.sync.standing import Counting, Ground, key_of
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -32,35 +32,38 @@ _PART = msgspec.json.Decoder(Part)
 
 
 def in_order(
-    store: Store, ground: Ground, cut: Mapping[str, int] | None = None
+    store: Store, ground: Ground, counting: Counting, cut: Mapping[str, int] | None = None
 ) -> Iterator[tuple[Header, list[merge.Op]]]:
-    """Yield the applied entries behind the snapshot that the log begins with.
+    """Yield the applied entries behind the snapshot that the log begins with; of a cut only those in it.
 
-    Of a cut only those in it, and ``ForgedEntry`` is raised if one of them has seen what is not. Else one that has seen
-    what was void when it was taken in, and is not here, comes when no other can: the log is taken in again once it is.
+    What an entry has seen and is not here did not count when that was taken in; once it counts and comes, all are taken
+    in again. Raises ``ForgedEntry`` for a cut in which an entry has seen what is not.
     """
-    left: dict[str, list[Stored]] = {}
+    headers: dict[str, list[Header]] = {}
     for stored in log.applied(store):
         if cut is None or stored.seq <= cut.get(stored.device, 0):
-            left.setdefault(stored.device, []).append(stored)
-    found, counted, at = belonging.members_of(store), ground.counted, dict(log.begins(store))
+            headers.setdefault(stored.device, []).append(entry.read_header(stored.body))
+    ends = {one: head.seq for one, head in log.heads(store.database).items()} if cut is None else cut
+    at = dict(log.begins(store))
 
     def is_ready(header: Header) -> bool:
-        return all(
-            at.get(one, 0) >= needed(found, one, head.seq, head.hash, counted.get(one, 0))
-            for one, head in header.seen.items()
-        )
+        for device, head in header.seen.items():
+            number = counting.needed(device, head.seq, head.hash)
+            if cut is not None and number > ends.get(device, 0):
+                raise ForgedEntry("a snapshot stands for entries that have seen others")
+            if at.get(device, 0) < min(number, ends.get(device, 0)):
+                return False
+        return True
 
-    headers = {device: [entry.read_header(one.body) for one in waiting] for device, waiting in left.items()}
-    while any(left.values()):
+    while any(headers.values()):
         ready = [device for device, waiting in headers.items() if waiting and is_ready(waiting[0])]
-        if not ready and cut is not None:
-            raise ForgedEntry("a snapshot stands for entries that have seen others")
         if not ready:
-            ready = [min((one for one in headers if headers[one]), key=lambda one: headers[one][0].hlc)]
+            raise DamagedVault("the log of this vault is damaged", hint="restore a backup: keyferry restore")
         for device in ready:
-            header, stored = headers[device].pop(0), left[device].pop(0)
-            yield header, merge.decode_ops(entry.open_entry(stored.body, header, key_of(ground, header)))
+            header = headers[device].pop(0)
+            found = log.get(store.database, device, header.seq)
+            body = found.body if found is not None else b""
+            yield header, merge.decode_ops(entry.open_entry(body, header, key_of(ground, header)))
             at[device] = header.seq
 
 

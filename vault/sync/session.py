@@ -14,12 +14,12 @@ import msgspec
 from vault import crypto, identity, moment
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.kit import Kit
-from vault.membership import read_chain as _read
 from vault.store import Store
 from vault.sync import belonging, engine, entry, log, restored, snapshots, things
 from vault.sync.entry import Head
 from vault.sync.log import Stored
 from vault.sync.received import Finding, Received
+from vault.sync.standing import Ground
 from vault.sync.travel import ENTRY, MEMBER, Heads, Message, Transport
 
 _MOST_BATCH = 900_000
@@ -206,8 +206,13 @@ def _push(store: Store, transport: Transport, heads: Heads, pulled: set[bytes], 
     """Give the place what it does not have, of all devices: perhaps others can reach it only this way."""
     own = identity.own_device(store).device_id
     members = [(MEMBER, one) for one in _members_lacking(store, transport, heads, pulled)]
-    for batch in _batches([*members, *((ENTRY, one.body) for one in _lacking(store, transport, heads, pulled))]):
+    entries = _on_their_lists(store, transport, pulled, _lacking(store, transport, heads, pulled))
+    chain = set(identity.own_chain(store))
+    for batch in _batches([*members, *entries]):
         transport.push(batch)
+        with store.transaction():
+            for data in (data for kind, data in batch if kind == MEMBER and data not in chain):
+                log.note_given(store.database, transport.name, entry.hash_of(data).hex())
         done.sent += sum(kind == ENTRY and entry.read_header(data).device == own for kind, data in batch)
     base = log.setting(store).base
     if base is not None:
@@ -224,12 +229,24 @@ def _members_lacking(store: Store, transport: Transport, heads: Heads, pulled: s
     return [one for one in (*chain[there + 1 :], *lost) if hashlib.sha256(one).digest() not in pulled]
 
 
+def _on_their_lists(
+    store: Store, transport: Transport, pulled: set[bytes], lacking: Iterable[Stored]
+) -> Iterator[Message]:
+    """Yield entries, each behind the lists that lost on which it stands, as far as the place was not given them."""
+    ground, given = Ground(store), set(pulled)
+    for stored in lacking:
+        for one in ground.tail(entry.read_header(stored.body)):
+            hash_ = entry.hash_of(one)
+            if hash_ not in given and not log.is_given(store.database, transport.name, hash_.hex()):
+                yield MEMBER, one
+            given.add(hash_)
+        yield ENTRY, stored.body
+
+
 def _lacking(store: Store, transport: Transport, heads: Heads, pulled: set[bytes]) -> Iterator[Stored]:
-    found = _read(identity.own_chain(store))
     acknowledged = log.place(store, transport.name).acknowledged
-    counted = {one.device_id for one in (*found.members, *found.revoked)}
-    first, settled = _base_device(store), snapshots.counted(store)
-    for device in sorted(log.heads(store.database).keys() & counted, key=lambda one: (one != first, one)):
+    first, settled = _base_device(store), snapshots.settled_numbers(store)
+    for device in sorted(log.heads(store.database), key=lambda one: (one != first, one)):
         begins: int = getattr(transport, "begins", {}).get(device, 1)  # what a folder has of it begins there
         shown = heads.devices.get(device)
         if shown is None or not _is_known(store, device, shown):

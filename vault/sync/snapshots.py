@@ -20,7 +20,7 @@ from vault.sync.log import APPLIED, Base
 from vault.sync.received import Finding, Received
 from vault.sync.settling import SNAP, Devices, Snapshot, conflicts, devices_of, is_settled
 from vault.sync.settling import snapshots as closed_among
-from vault.sync.standing import Ground, needed
+from vault.sync.standing import Counting, Ground
 
 GOOD, WRONG, UNCHECKED, OPEN = "good", "wrong", "unchecked", "open"
 DUE_ENTRIES = 1000
@@ -92,12 +92,11 @@ def make(store: Store, now_ms: int) -> int:
 
 def _is_closed(store: Store, cut: dict[str, Head]) -> bool:
     """Tell whether all that the applied entries have seen is applied, as far as it counts."""
-    found, floor = belonging.members_of(store), counted(store)
+    counting = Counting(store, settled_numbers(store))
     return all(
-        number <= (cut[device].seq if device in cut else 0)
+        counting.needed(device, head.seq, head.hash) <= (cut[device].seq if device in cut else 0)
         for stored in log.applied(store)
         for device, head in entry.read_header(stored.body).seen.items()
-        for number in (needed(found, device, head.seq, head.hash, floor.get(device, 0)),)
     )
 
 
@@ -164,9 +163,9 @@ class Watch:
         return self._closed
 
 
-def check(store: Store, ground: Ground, one: Snapshot, done: Received) -> None:
+def check(store: Store, ground: Ground, counting: Counting, one: Snapshot, done: Received) -> None:
     """Compare a snapshot with what the entries here come to, where they are here; a wrong one is told."""
-    verdict = _verdict(store, ground, one)
+    verdict = _verdict(store, ground, counting, one)
     _keep(store, one, verdict)
     if verdict == WRONG:
         name = identity.device_names(store).get(one.device, one.device[:8])
@@ -175,7 +174,7 @@ def check(store: Store, ground: Ground, one: Snapshot, done: Received) -> None:
         )
 
 
-def _verdict(store: Store, ground: Ground, one: Snapshot) -> str:
+def _verdict(store: Store, ground: Ground, counting: Counting, one: Snapshot) -> str:
     cut = _numbers(one)
     heads = log.heads(store.database)
     if ground.place(one.membership) is None:
@@ -188,18 +187,18 @@ def _verdict(store: Store, ground: Ground, one: Snapshot) -> str:
     except ForgedEntry:
         return WRONG
     try:
-        return GOOD if told == _states_at(store, ground, cut) else WRONG
+        return GOOD if told == _states_at(store, ground, counting, cut) else WRONG
     except ForgedEntry:  # it was made where other entries counted
         return UNCHECKED
 
 
-def _states_at(store: Store, ground: Ground, cut: dict[str, int]) -> list[bytes]:
+def _states_at(store: Store, ground: Ground, counting: Counting, cut: dict[str, int]) -> list[bytes]:
     """Return the states of all things after the entries of a cut, which are here."""
     found = {}
     for state in replaying.base_states(store, ground):
         thing = merge.decode(state)
         found[thing.kind, thing.id] = thing
-    for header, ops in replaying.in_order(store, ground, cut):
+    for header, ops in replaying.in_order(store, ground, counting, cut):
         seen = {device: head.seq for device, head in header.seen.items()}
         for op in ops:
             before = found.get((op.kind, op.id))
@@ -238,7 +237,7 @@ def settled(store: Store) -> list[Known]:
     return sorted(fitting, key=lambda one: one.snapshot.hlc)
 
 
-def counted(store: Store) -> dict[str, int]:
+def settled_numbers(store: Store) -> dict[str, int]:
     """Return up to which number the entries of each device count for good, whoever is revoked."""
     floor = dict(log.begins(store))
     for one in settled(store):

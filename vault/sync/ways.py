@@ -111,7 +111,8 @@ def transport_by_root(way: Way, vault_id: str, kit: Kit) -> Transport:
         return Folder(Path(way.folder), vault_id)
     from vault.sync.client import Client
 
-    return Client(_origin(way.relay), way.pin, vault_id, root=kit.root)
+    by_root = [Client(_origin(way.relay), way.pin, vault_id, root=root.ed25519) for root in reversed(kit.roots)]
+    return next((one for one in by_root if one.is_let_in()), by_root[0])
 
 
 def new_slot(store: Store, way: Way, seconds: float) -> tuple[Slot, str]:

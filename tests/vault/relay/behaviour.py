@@ -136,9 +136,9 @@ def members_come_and_go_with_entries_that_name_them(caller: Caller) -> None:
     chain, vault = vault_of(caller)
     log, left = log_of(chain, LAPTOP), log_of(chain, PHONE)
     caller.append(PHONE, vault, *left.parts(2))
-    chain = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.ed25519, now=AT)]
+    chain = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
     head = (2, entry.hash_of(left.entries[-1]))
-    gone = membership.revoke(chain, PHONE.device_id, by=LAPTOP.ed25519, now=AT, last=head)
+    gone = membership.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT, last=head)
     log.chain = after = [*chain, gone]
     assert caller.append(LAPTOP, vault, *map(member, after[2:]), *log.parts(1)).status == 200
     assert caller.append(PHONE, vault, *left.parts(1)).word == "revoked"
@@ -242,6 +242,45 @@ def a_slot_carries_words_both_ways_and_burns(caller: Caller) -> None:
     assert caller.call("PUT", slot, b"x", {"if-match": etag}).word == "no-such-slot"
 
 
+def what_stands_on_a_list_that_lost_is_taken(caller: Caller) -> None:
+    """By whoever brings it, if its writer was a member there; the list comes first and goes to the others as well."""
+    chain, vault = vault_of(caller)
+    above = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    lost = [*chain, membership.enrol(chain, STRANGER, name="", by=PHONE.signer, now=AT)]
+    own, guest = log_of(lost, PHONE), log_of(lost, STRANGER)
+    assert caller.append(LAPTOP, vault, member(above[-1])).status == 200
+    written = [*own.parts(2), *guest.parts(1)]
+    assert caller.append(PHONE, vault, *written).word == "unknown-membership"
+    assert caller.append(PHONE, vault, member(lost[-1]), *written).status == 200
+    assert caller.append(STRANGER, vault, *guest.parts(1)).word == "not-a-member"
+    late = log_of(lost, TABLET).parts(1)
+    assert caller.append(PHONE, vault, *late).word == "not-a-member"
+    caller.relay._known.clear()
+    own.chain = above
+    assert caller.append(PHONE, vault, *own.parts(1)).status == 200
+    data = [one.data for one in caller.page(TABLET, vault).entries]
+    assert data == [*above, lost[-1], *own.entries[:2], guest.entries[0], own.entries[2]]
+    assert caller.heads(TABLET, vault).membership == membership.head_of(above)
+
+
+def a_list_that_lost_may_yet_stand_above(caller: Caller) -> None:
+    chain, vault = vault_of(caller)
+    first = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    other = [*chain, membership.enrol(chain, STRANGER, name="", by=PHONE.signer, now=AT)]
+    log = log_of(first, LAPTOP)
+    assert caller.append(LAPTOP, vault, member(first[-1]), *log.parts(1)).status == 200
+    assert caller.append(PHONE, vault, member(other[-1])).status == 200
+    other.append(membership.revoke(other, LAPTOP.device_id, by=PHONE.signer, now=AT, last=(2, bytes(32))))
+    assert caller.append(PHONE, vault, member(other[-1])).status == 200
+    assert caller.append(STRANGER, vault, *log.parts(1)).status == 200
+    assert caller.append(STRANGER, vault, *log.parts(1)).word == "not-a-member"  # behind the last that counts
+    for _ in range(2):
+        assert caller.heads(STRANGER, vault).membership == membership.head_of(other)
+        assert caller.signed(LAPTOP, "GET", f"/v1/vaults/{vault}/heads").word == "revoked"
+        assert caller.signed(TABLET, "GET", f"/v1/vaults/{vault}/heads").word == "not-a-member"
+        caller.relay._known.clear()
+
+
 CLAIMS: tuple[Callable[[Caller], None], ...] = (
     what_was_sent_comes_back_in_order,
     heads_name_the_newest_of_each_device,
@@ -253,6 +292,8 @@ CLAIMS: tuple[Callable[[Caller], None], ...] = (
     a_gap_is_refused_with_the_number_that_is_missing,
     a_batch_is_taken_as_a_whole_or_not_at_all,
     members_come_and_go_with_entries_that_name_them,
+    what_stands_on_a_list_that_lost_is_taken,
+    a_list_that_lost_may_yet_stand_above,
     a_blob_comes_back_under_its_hash,
     a_full_vault_takes_no_more,
     a_deleted_vault_is_gone_and_can_come_back_for_thirty_days,

@@ -56,7 +56,7 @@ def chain_of(*devices: Device, kit: Kit = KIT) -> list[bytes]:
     first, *others = devices
     chain = [membership.genesis(kit.root, first, name="", now=AT)]
     for one in others:
-        chain.append(membership.enrol(chain, one, name="", by=first.ed25519, now=AT))
+        chain.append(membership.enrol(chain, one, name="", by=first.signer, now=AT))
     return chain
 
 
@@ -169,7 +169,7 @@ class Caller:
         """Return the headers of a request that this device or kit signs."""
         own = isinstance(who, Device)
         return wire.sign_request(
-            who.ed25519 if isinstance(who, Device) else who.root,
+            who.ed25519 if isinstance(who, Device) else who.root.ed25519,
             method,
             target,
             digest or wire.digest_of(body),

@@ -13,6 +13,7 @@ from base64 import b64decode
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -81,16 +82,31 @@ def hpke(sealed, mlkem, x25519, info):  # RFC 9180, base mode; KEM 0x647a: ML-KE
     return AESGCM(key).decrypt(nonce, text, b"")
 
 
+def check_both(key, strong, body, signature):
+    must(len(signature) == (64 + 3309 if strong else 64), "a signature too few, or too many")
+    Ed25519PublicKey.from_public_bytes(key).verify(signature[:64], body)
+    if strong:
+        MLDSA65PublicKey.from_public_bytes(strong).verify(signature[64:], body)
+
+
 def read_members(chain, root):
     """Return vault id, devices {id: [signing key, until, last]} and epochs [(commitment, {device: wrap})]."""
-    now, head, devices, epochs, roots = b"", b"", {}, [], set()
+    now, head, devices, epochs, roots, strong = b"", b"", {}, [], set(), {}
     for place, entry in enumerate(chain):
         body, signers, signatures = unpacked(entry)
         signers = unpacked(signers)
-        for signer, signature in zip(signers, unpacked(signatures), strict=True):
-            Ed25519PublicKey.from_public_bytes(signer).verify(signature, body)
         namespace, kind, _, *rest = unpacked(body)
-        must(namespace == b"keyferry/membership/1" and (place == 0) == (kind == b"genesis"), "not a membership entry")
+        form = namespace.removeprefix(b"keyferry/membership/")
+        must(form in (b"1", b"2") and (place == 0) == (kind == b"genesis"), "not a membership entry")
+        if kind in (b"genesis", b"enrol"):
+            own, *more = unpacked(rest[-1])[1::5]
+            strong.setdefault(own, b"".join(more))
+        if form == b"2" and kind in (b"genesis", b"root"):
+            at = 0 if kind == b"genesis" else 3
+            strong.setdefault(rest[at], rest.pop(at + 1))
+        must(form == b"2" or not any(strong.get(one) for one in signers), "an entry of the old form")
+        for signer, signature in zip(signers, unpacked(signatures), strict=True):
+            check_both(signer, strong.get(signer), body, signature)
         alive = {key for key, until, _ in devices.values() if until is None}
         if kind == b"genesis":
             now, _, bundle = rest
@@ -112,6 +128,8 @@ def read_members(chain, root):
             must(len(signers) == 1 and signers[0] in alive | {now} and len(alive) > 1, "signed by a stranger")
             must(devices[rest[0]][1] is None, "no device")
             devices[rest[0]][1:] = [place, (number(rest[1], 8), rest[2]) if len(rest) == 3 else (0, bytes(32))]
+        elif kind == b"lost":
+            must(len(signers) == 1 and signers[0] in alive | {now} and form == b"2", "signed by a stranger")
         elif kind == b"epoch":
             must(len(signers) == 1 and signers[0] in alive | {now} and len(rest[1]) == 32, "signed by a stranger")
             wraps = {one: (suite[0], data) for one, suite, data in map(unpacked, unpacked(rest[2]))}

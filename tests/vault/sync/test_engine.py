@@ -582,26 +582,11 @@ def test_two_devices_that_revoke_different_ones_at_once_lose_no_change(tmp_path:
     assert "thief" not in world["desk"].members()
 
 
-@pytest.mark.xfail(strict=True, reason="the key of an epoch that a lost list began reaches only whom that list names")
-def test_a_device_that_a_lost_list_revoked_reads_what_was_written_under_that_list(tmp_path: Path) -> None:
-    """The phone revokes the desk, apart from the others; the laptop's word counts, and the desk stays."""
-    world = World(tmp_path, "laptop", "phone", "desk", "thief")
-    world.settle()
-    revoke(world, "phone", "desk")
-    world["phone"].add("by the phone")
-    engine.record(world["phone"].store, world.ms)
-    revoke(world, "laptop", "thief")
-    world["laptop"].sync()
-    world.settle("phone", "laptop", "desk")
-    assert world["laptop"].title("by the phone") == "by the phone"
-    assert world["desk"].title("by the phone") == "by the phone"
-
-
 @pytest.mark.parametrize(
-    ("seed", "apart"), [*((seed, False) for seed in range(4)), *((seed, True) for seed in range(4))]
+    ("seed", "apart"), [*((seed, False) for seed in range(4)), *((seed, True) for seed in range(8))]
 )
 def test_devices_that_come_and_go_as_they_like_agree_in_the_end(tmp_path: Path, seed: int, apart: bool) -> None:
-    """They are let in and revoked in one folder, or let in apart from each other through two."""
+    """They are let in and revoked in one folder, or apart from each other through two."""
     world, chance, made = World(tmp_path, "laptop", "phone", "desk", "tablet"), random.Random(seed), itertools.count()
     places, revocations = ("shared", "stick") if apart else ("shared",), 0
     world.settle()
@@ -619,10 +604,11 @@ def test_devices_that_come_and_go_as_they_like_agree_in_the_end(tmp_path: Path, 
                     vault.store.purge(chance.choice(ids))
                 case "sync":
                     vault.sync(chance.choice(places))
-                case "revoke" if revocations < 2 and not apart:
-                    vault.sync()
+                case "revoke" if revocations < 2:
+                    place = chance.choice(places)
+                    vault.sync(place)
                     revoke(world, name, chance.choice([one for one in world.vaults if one != name]))
-                    vault.sync()
+                    vault.sync(place)
                     revocations += 1
                 case "join" if len(world.vaults) < 6:
                     world.join(f"device {len(world.vaults)}", by=name, through=chance.choice(places))

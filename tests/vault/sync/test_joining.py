@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def told(world: World, name: str = "new") -> Joined:
     """What pairing tells a device that the laptop lets in."""
     laptop, own = world["laptop"], a_device(name)
-    added = membership.enrol(laptop.chain(), own, name="", by=a_device("laptop").ed25519, now=laptop.now())
+    added = membership.enrol(laptop.chain(), own, name="", by=a_device("laptop").signer, now=laptop.now())
     member = membership.read_chain((*laptop.chain(), added)).member(own.device_id)
     assert member is not None
     chain = belonging.enrol(laptop.store, member, added, laptop.now())

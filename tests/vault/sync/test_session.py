@@ -223,7 +223,7 @@ def test_an_own_entry_is_never_written_under_a_list_that_lost(world: World, rela
     third = a_device("third")
     for vault, by in ((laptop, "laptop"), (phone, "phone")):
         added = membership.enrol(vault.chain(), third if by == "phone" else a_device("fourth"), name="",
-                                 by=a_device(by).ed25519, now=vault.now())  # fmt: skip
+                                 by=a_device(by).signer, now=vault.now())  # fmt: skip
         member = membership.read_chain((*vault.chain(), added)).members[-1]
         belonging.enrol(vault.store, member, added, vault.now())
     phone.add("by the phone")

@@ -59,7 +59,7 @@ def test_other_bytes_are_refused_or_are_the_one_form_of_what_they_say(body: byte
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_signature_stands_for_the_whole_request(own: bool) -> None:
-    key = DEVICE.ed25519 if own else KIT.root
+    key = DEVICE.ed25519 if own else KIT.root.ed25519
     device_id = DEVICE.device_id if own else ""
     headers = wire.sign_request(key, "POST", "/v1/x?a=1", BODY, device_id=device_id, now_ms=5, nonce=bytes(16))
     signed = wire.read_signed(headers)

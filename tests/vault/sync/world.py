@@ -165,7 +165,7 @@ class World:
         belonging.begin(inviter.store, now)
         inviter.sync(through)
         chain = inviter.chain()
-        added = membership.enrol(chain, own, name="", by=a_device(by).ed25519, now=now)
+        added = membership.enrol(chain, own, name="", by=a_device(by).signer, now=now)
         member = membership.read_chain((*chain, added)).member(own.device_id)
         assert member is not None
         longer = belonging.enrol(inviter.store, member, added, now)
