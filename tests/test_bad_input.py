@@ -170,6 +170,13 @@ REFUSED = {
     "an export that only its account opens": Bad(
         lambda: bitwarden(encKeyValidation_DO_NOT_EDIT="2.a|b|c"), UNKNOWN, ("only its own account", "(Encrypted)")
     ),
+    "an old export that only its account opens": Bad(
+        lambda: bitwarden(encrypted=True), UNKNOWN, ("only its own account", "(Encrypted)")
+    ),
+    "an export that only its account opens, named": Bad(
+        lambda: bitwarden(encrypted=True, encKeyValidation_DO_NOT_EDIT="2.a|b|c"), UNKNOWN, ("only its own account",),
+        ("--from", "bitwarden_json"),
+    ),
     "a program's own database": Bad(lambda: b"SQLite format 3\0" + bytes(84), UNKNOWN, ("SQLite", "export from")),
 }  # fmt: skip
 

@@ -40,6 +40,7 @@ from migrate.formats._bitwarden import (
 )
 from migrate.formats._bitwarden_zip import render, zipped
 from migrate.leaving import UNREADABLE
+from migrate.recognised import OF_ACCOUNT, unread
 from migrate.shape import changed, codes
 from migrate.source import Record, Source
 from migrate.taking import hidden, instant, keep, nested, objects, optional, text
@@ -85,7 +86,8 @@ _Ids = dict[str, str]  # an id of the source -> the collection's
 def parse(source: Source) -> Parsed:
     """Read folders and items; nested folders are a convention of ``/`` in names."""
     frame, records = source.json()
-    taking.flag(frame, "encrypted")
+    if taking.flag(frame, "encrypted"):  # without a password of its own: else it was opened before
+        raise unread(OF_ACCOUNT, source.name)
     folders, collections = (_listed(source, frame, kind) for kind in ("folder", "collection"))
     if frame.pop("items", None):
         raise TypeError("items is no list")
