@@ -154,7 +154,9 @@ def put_aside(record: Record, beside: Beside, cells: Row | None = None) -> None:
     said = "\0".join(f"{name}\0{cell}" for name, cell in sorted(kept.items()))
     mark = hashlib.sha256(said.encode()).hexdigest()[:12]  # two files may have different rows of one number
     beside[f"{record.place} {mark}"] = {"row": number_of(record), "cells": kept}
-    record.rest({name: cell for name, cell in record.data.items() if not _is_code(ledger.shape.get(name), cell)})
+    ledger.elsewhere(
+        "", {name: cell for name, cell in record.data.items() if not _is_code(ledger.shape.get(name), cell)}
+    )
 
 
 def _is_code(shape: Any, cell: str) -> bool:
