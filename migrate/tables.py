@@ -309,7 +309,7 @@ class Rows(msgspec.Struct):
         if self.short:
             first = ", ".join(str(n) for n in self.short[:5]) + (", …" if len(self.short) > 5 else "")
             self.source.ledger.warn(
-                f"{len(self.short)} rows are shorter than the header (line {first}); the cells they lack count as empty"
+                f"rows shorter than the header: {len(self.short):,} (line {first}); the cells they lack count as empty"
             )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vault.errors import UsageError
-from vault.screen import Session, clean
+from vault.screen import Session, clean, numbered
 
 if TYPE_CHECKING:
     from migrate.adapter import Adapter
@@ -119,13 +119,18 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 def counted(kinds: dict[str, int]) -> str:
     """Return "9 logins, 3 notes" for counts by kind."""
-    return ", ".join(f"{n:,} {_plural(kind, n)}" for kind, n in sorted(kinds.items(), key=lambda pair: -pair[1]))
+    most_first = sorted(kinds.items(), key=lambda pair: -pair[1])
+    return ", ".join(numbered(n, _KINDS.get(kind) or kind.replace("-", " ")) for kind, n in most_first)
 
 
-def _plural(word: str, n: int) -> str:
-    if n == 1:
-        return word
-    return f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
+_KINDS = {
+    "api-key": "API key",
+    "custom": "item of another kind",
+    "drivers-license": "driver's license",
+    "ssh-key": "SSH key",
+    "totp": "one-time code",
+    "wifi": "Wi-Fi network",
+}
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

@@ -22,7 +22,7 @@ from migrate.commands.shared import (
     write_report,
 )
 from vault.errors import CannotRead, KeyferryError, TargetExists, UsageError
-from vault.screen import Session, command
+from vault.screen import Session, command, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,14 +158,16 @@ def _tell(
     if str(dest) == "-":
         return bool(out.losses or ledger.quarantine or ledger.dropped_lines), made
     kinds = Counter(kind_of(item) for item in got.items)
-    session.say(f"{got.source.name} is a {got.source.adapter.product} export: {counted(kinds) or 'no items'}")
+    session.say(f"{got.source.name} is an export of {got.source.adapter.product}: {counted(kinds) or 'no items'}")
     show_values(session, values)
     show_lines(session, ledger, got.source.adapter)
     rows = [(member, f"{items:,}", f"{n:,}") for member, items, n in losses]
     session.table((f"{target.product} cannot hold", "items", "values"), rows)
     session.out(summary)
-    left = f"; {sum(v for _, _, v in losses):,} values left out, listed above" if losses else "; nothing left out"
-    session.done(f"wrote {len(got.items):,} items to {dest.name} as {target.name}, read again and compared{left}")
+    left = f"{numbered(sum(v for _, _, v in losses), 'value')} left out, listed above" if losses else "nothing left out"
+    session.done(
+        f"wrote {numbered(len(got.items), 'item')} to {dest.name} as {target.name}, read again and compared; {left}"
+    )
     return bool(out.losses or ledger.quarantine or ledger.dropped_lines), made
 
 

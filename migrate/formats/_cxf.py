@@ -137,13 +137,13 @@ class _Reader:
             ledger.changed_lines.subtract(self.doubled)
             ledger.changed_lines["apple_epoch_twice"] += many
             ledger.warn(
-                f"{many} dates lay 31 years ahead, because their writer counted from the year 2001 twice; "
-                "they were set right"
+                "dates that lay 31 years ahead, because their writer counted from the year 2001 twice: "
+                f"{many:,}; they were set right"
             )
         if self.unreadable:
-            ledger.warn(f"{self.unreadable} one-time codes have a key that is no base32; they are kept as they are")
+            ledger.warn(f"one-time codes whose key is no base32: {self.unreadable:,}; they are kept as they are")
         if self.unknown:
-            ledger.warn(f"{self.unknown} credentials are of a type that CXF 1.0 does not have; they are kept raw")
+            ledger.warn(f"credentials of a type that CXF 1.0 does not have: {self.unknown:,}; they are kept raw")
 
     # items
 

@@ -120,7 +120,7 @@ def test_a_link_to_an_item_that_is_not_in_the_file_keeps_its_id(of_1password: di
 def test_dates_31_years_ahead_are_set_right_with_a_word() -> None:
     ledger = laws.load(None, (SAMPLES / "cxf" / "shape_of_dashlane.json").read_bytes()).ledger
     assert ledger.warnings == [
-        "6 dates lay 31 years ahead, because their writer counted from the year 2001 twice; they were set right"
+        "dates that lay 31 years ahead, because their writer counted from the year 2001 twice: 6; they were set right"
     ]
     assert ledger.changed_lines["apple_epoch_twice"] == ledger.changed == 6
 
