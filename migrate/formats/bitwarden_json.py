@@ -16,6 +16,7 @@ from migrate.formats._bitwarden import (
     CARD,
     CARD_MEMBERS,
     CONTACT_SECTION,
+    EXPIRY_SECTION,
     FIELD,
     HIDDEN,
     IDENTITY,
@@ -267,11 +268,13 @@ def _card(record: Record, data: dict[str, Any]) -> _Read:
     expiry = rules.expiry_month(None, card)
     if expiry is not None:
         del card["expMonth"], card["expYear"]
-    taking.forget_empty(card, "expMonth", "expYear")
     month = Field(value=expiry[0], field_type="year-month") if expiry else None
-    made = model.CreditCard(expiry_date=month, **taking.fields(card, CARD_MEMBERS))
+    made: list[Any] = [model.CreditCard(expiry_date=month, **taking.fields(card, CARD_MEMBERS))]
+    half = _section(EXPIRY_SECTION, card)
+    if half.fields:
+        made.append(half)
     keep(data, "card", card)
-    return [made], ()
+    return made, ()
 
 
 def _identity(record: Record, data: dict[str, Any]) -> _Read:
