@@ -21,7 +21,7 @@ from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
 from migrate.shape import Changed, Codes, count, new_tally
 from migrate.source import Record, Source
-from migrate.tables import Check, Rows, is_escaped, table_of
+from migrate.tables import Check, Rows, entities_in, is_escaped, table_of
 from vault.errors import WrongFormat
 from vault.model import Item
 
@@ -177,9 +177,15 @@ def kept_rows(out: Outgoing) -> Iterator[tuple[int, Row]]:
 
 def note_escapes(source: Source, text: str, *, decides: bool) -> None:
     """Tell of a file that was HTML-escaped as a whole; for a product whose files pass through web pages, undo it."""
-    if "unescape_html" in source.options or not is_escaped(text):
+    if "unescape_html" in source.options:
         return
-    if decides:
+    if not is_escaped(text):
+        if decides and (many := entities_in(text)):
+            source.ledger.warn(
+                f"places that look HTML-escaped (&amp; for &): {many:,}, but the file as a whole is not; "
+                "taken as they stand, so look at passwords with an & in them"
+            )
+    elif decides:
         source.options["unescape_html"] = True
         source.ledger.warn(
             "the whole file was HTML-escaped, as by a web page (&amp; for &); all cells are taken unescaped"
