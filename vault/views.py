@@ -211,16 +211,17 @@ def _flat(values: Mapping[str, Any], path: str) -> Iterator[Field]:
             yield from _flat(value, label)
         elif value is not None and value != "" and value != []:
             text = _as_field(value).text
-            hidden = isinstance(value, Secret) or _smells(label) or _holds_secrets(value)
+            hidden = isinstance(value, Secret) or speaks_of_secret(label) or _holds_secrets(value)
             yield concealed(text, label=label) if hidden else Field(value=text, label=label)
 
 
 def _holds_secrets(value: Any) -> bool:
     """Tell whether a key inside a list speaks of a secret."""
     if isinstance(value, Mapping):
-        return any(_smells(str(key)) or _holds_secrets(inner) for key, inner in value.items())
+        return any(speaks_of_secret(str(key)) or _holds_secrets(inner) for key, inner in value.items())
     return isinstance(value, list) and any(map(_holds_secrets, value))
 
 
-def _smells(label: str) -> bool:
+def speaks_of_secret(label: str) -> bool:
+    """Tell whether a word of a label is one by which secrets are called: password, PIN, key, seed, ..."""
     return any(word.lower() in _SMELLS for word in _WORD.findall(label))

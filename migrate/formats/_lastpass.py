@@ -22,6 +22,7 @@ from migrate.rules import each
 from vault import model
 from vault.model import CONCEALED, CustomFields, Field
 from vault.secret import Secret
+from vault.views import speaks_of_secret
 
 NOTE = "http://sn"
 SECTION = "lastpass-note"  # the section of what CXF's types have no member for
@@ -244,7 +245,7 @@ def _field(value: str, kind: str, label: str) -> Field:
         return Field(value=found, label=label, field_type="date")
     if kind in _DATES and (found := iso_month(value)):
         return Field(value=found, label=label, field_type="year-month")
-    if kind == CONCEALED or label in HIDDEN or kind == "secret":
+    if kind in (CONCEALED, "secret") or label in HIDDEN or speaks_of_secret(label):
         return model.concealed(value, label=label)
     return Field(value=value, label=label)
 

@@ -29,8 +29,9 @@ from migrate.packed import (
 from migrate.shape import changed, codes
 from migrate.source import Record
 from vault import model
-from vault.model import BasicAuth, Field, Item, Totp, Url
+from vault.model import BasicAuth, Field, Item, Totp, Url, concealed
 from vault.secret import Secret
+from vault.views import speaks_of_secret
 
 _CONTENT = (
     "type",
@@ -78,7 +79,7 @@ def _item(record: Record, _: Beside) -> Item:
     if note:
         draft.notes.append(note)
     if fields := data.pop("fields"):
-        draft.fields += [Field(label=label, value=value) for label, value in split_labels(fields)]
+        draft.fields += [_field(label, value) for label, value in split_labels(fields)]
     _folders(draft)
     for name, column in (("favorite", _favorite), ("reprompt", _reprompt)):
         cell = data.pop(name, "")
@@ -96,6 +97,11 @@ def _login(draft: Draft) -> None:
     draft.username, draft.password = data.pop("login_username"), data.pop("login_password")
     if code := data.pop("login_totp"):
         draft.codes.append(code_of(draft.record, code, "totp"))
+
+
+def _field(label: str, value: str) -> Field:
+    """Return a field; the file does not say which are hidden, so one whose label speaks of a secret is."""
+    return concealed(value, label=label) if speaks_of_secret(label) else Field(label=label, value=value)
 
 
 def _folders(draft: Draft) -> None:
