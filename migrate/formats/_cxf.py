@@ -133,6 +133,10 @@ class _Reader:
 
     def _warn(self) -> None:
         ledger = self.source.ledger
+        version = self.extras.get("version")
+        major = version.get("major") if isinstance(version, dict) else version
+        if isinstance(major, int) and major > 1:
+            ledger.warn(f"the file says that it is CXF {major}; it is read as CXF 1, and what is new in it is kept raw")
         if many := self.doubled.total():
             ledger.changed_lines.subtract(self.doubled)
             ledger.changed_lines["apple_epoch_twice"] += many
