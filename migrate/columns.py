@@ -39,7 +39,6 @@ class Dialect(msgspec.Struct, frozen=True):
 
     quote_all: bool = False
     line_end: str = "\n"
-    ends_with_line: bool = False  # the product ends its last row; one without an end was cut off
     writes_last_end: bool = True
     least: int | None = None  # cells a row must have; None: as many as the header
     any_case: bool = False  # column names differ in case between versions
@@ -82,7 +81,6 @@ class Plan(msgspec.Struct, frozen=True):
             least=len(table.header) if self.dialect.least is None else self.dialect.least,
             rename=rename,
             check=self.dialect.check,
-            ends_with_line=self.dialect.ends_with_line,
             whole=self.dialect.whole,
         )
         return Parsed(rows.records(), lambda record: self.from_row(record, beside), extras=beside)

@@ -207,7 +207,6 @@ class Rows(msgspec.Struct):
     least: int = 1  # cells a row must have; what is missing behind them counts as empty
     rename: Mapping[str, str] = msgspec.field(default_factory=dict)  # column of the file -> name by which it is known
     check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
-    ends_with_line: bool = False  # the product ends its last row, so that one without an end was cut off
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
     number: int = 0
     short: list[int] = msgspec.field(default_factory=list)
@@ -259,20 +258,15 @@ class Rows(msgspec.Struct):
         cells = line.cells
         if line.error or line.raw.endswith(("\n", "\r")) or not any(cells):
             return True
-        reason = ""
         if len(cells) < len(header) and not self.short:
-            reason = f"the last line has {len(cells)} of {len(header)} cells; the file may be cut off"
-        elif cells[-1] not in self.whole and not line.raw.endswith('"'):
-            if self.ends_with_line:
-                reason = "the last line has no end; the file may be cut off"
-            elif cells[-1] and not self.source.is_reread:
-                self.source.ledger.warn(
-                    f"line {line.number} has no line end; if the file was cut off there, its last cell is not complete"
-                )
-        if reason:
             self.number += 1
-            self._set_aside(line, reason)
-        return not reason
+            self._set_aside(line, f"the last line has {len(cells)} of {len(header)} cells; the file may be cut off")
+            return False
+        if cells[-1] and cells[-1] not in self.whole and not line.raw.endswith('"') and not self.source.is_reread:
+            self.source.ledger.warn(
+                f"line {line.number} has no line end; if the file was cut off there, its last cell is not complete"
+            )
+        return True
 
     def _record(self, line: Line, data: dict[str, str], unescape: bool, drop: list[str]) -> Record:
         if drop:

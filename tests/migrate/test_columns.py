@@ -288,3 +288,12 @@ def test_a_header_of_its_own_comes_back_with_the_columns_that_were_added() -> No
     assert data.decode().splitlines()[0] == ",".join(
         ("zone", "collections", "favorite", *bitwarden_csv.ORGANIZATION[1:], "later")
     )
+
+
+@pytest.mark.parametrize("note", ["", ",note", ",note\n"])
+def test_a_last_login_without_line_end_is_taken_and_told(note: str) -> None:
+    """Editors leave the last line end out far more often than a file is cut off within its last cell."""
+    header, row = f"name,url,username,password{',note' if note else ''}\n", f"a,https://a.example.test,ada,007{note}"
+    loaded = laws.load(None, f"{header}{row}".encode())
+    assert [find(item, BasicAuth).password.text for item in loaded.items] == ["007"]
+    assert (loaded.ledger.quarantine, len(loaded.ledger.warnings)) == ([], 0 if note.endswith("\n") else 1)

@@ -119,12 +119,6 @@ def test_a_repeated_header_is_no_row() -> None:
     assert cells("a,b\n1,2\n\ufeffa, b \n3,4\n") == [["1", "2"], ["3", "4"]]
 
 
-def test_a_last_row_without_end_is_set_aside_where_the_product_ends_its_rows() -> None:
-    found, aside, _ = rows("a,b\n1,2\n3,4", ends_with_line=True)
-    assert [record.data["a"] for record in found] == ["1"]
-    assert aside[0].reason == "the last line has no end; the file may be cut off"
-
-
 def test_a_last_row_without_end_is_told_where_its_last_cell_may_be_cut() -> None:
     assert rows("a,b\n1,2\n3,4")[2] == [
         "line 3 has no line end; if the file was cut off there, its last cell is not complete"
