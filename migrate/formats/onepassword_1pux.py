@@ -21,7 +21,7 @@ from migrate.formats._onepassword_fields import Sections, login_fields
 from migrate.formats._onepassword_write import render
 from migrate.linking import Linking
 from migrate.records import read_json
-from migrate.shape import changed, codes, spell_surrogates
+from migrate.shape import Codes, changed, codes, spell_surrogates
 from migrate.source import Record, Source
 from migrate.taking import nested, objects, optional, text
 from vault import model
@@ -78,7 +78,11 @@ _ITEM: dict[str, Any] = {
         "passwordHistory": {"*": {"time": changed(rules.time_in_seconds)}},
         "documentAttributes": _FILE,
     },
-    "overview": {"url": changed(rules.first_address_again), "urls": {"*": {"mode": codes(*MODES)}}},
+    "overview": {
+        "url": changed(rules.first_address_again),
+        "urls": {"*": {"mode": codes(*MODES)}},
+        **{key: Codes(known) for key, known in op.RATINGS.items()},
+    },
 }
 SHAPE = {**_ITEM, "item": _ITEM}  # early files wrap each item
 FRAME = {"accounts": {"*": {"vaults": {"*": {"attrs": {"type": codes("P", "E", "U")}}}}}}
@@ -222,7 +226,7 @@ class _Export:
             "credentials": tuple(self._credentials(record, details, str(code) if template else "")),
             "history": tuple(_past(record, one) for one in objects(details, "passwordHistory")),
             "source_id": optional(data, "uuid"),
-            "kept": {"pgrng": overview.pop("pgrng")} if isinstance(overview.get("pgrng"), bool) else {},
+            "kept": op.ratings_of(overview),
             **self._overview(record, overview),
             **self._states(data),
         }
