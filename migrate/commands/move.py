@@ -14,6 +14,7 @@ import click
 from migrate.commands.shared import (
     LOSSES,
     PATH,
+    check_report,
     counted,
     open_export,
     open_vault,
@@ -56,8 +57,9 @@ def migrate(
     **given: Any,
 ) -> int:
     """Move each source in one transaction: all of them, or none."""
-    if len({p.resolve() for p in sources}) < len(sources):
+    if len(set(map(os.path.realpath, sources))) < len(sources):
         raise UsageError("the same file is named twice")
+    check_report(report, *sources)
     options = mapped(session, maps, profile, given)
     opened = [open_export(path, given, options) for path in sources]
     folder = tuple(part for part in (into or "").split("/") if part)

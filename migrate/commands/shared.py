@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,13 +107,23 @@ def show_lines(session: Session, ledger: Ledger, adapter: Adapter) -> None:
         session.warn(text)
 
 
+def check_report(path: Path | None, *used: Path) -> None:
+    """Refuse a report's name before any work is done; it may be that of no file the command reads or writes."""
+    if path is None:
+        return
+    if path.suffix.lower() not in (".json", ".html"):
+        raise UsageError("a report is a .json or a .html file", hint="name it so: --report report.html")
+    if os.path.realpath(path) in map(os.path.realpath, used):
+        raise UsageError(f"the report would be written over {path.name}", hint="name another file for it")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the report", hint="make it, or name another")
+
+
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON or HTML, by the file's suffix, readable by its owner only."""
     from migrate.report import as_html, as_json
     from vault.files import write_private
 
-    if path.suffix.lower() not in (".json", ".html"):
-        raise UsageError("a report is a .json or a .html file", hint="name it so: --report report.html")
     text = as_html(report) if path.suffix.lower() == ".html" else as_json(report)
     write_private(path, text.encode("utf-8"))
 

@@ -12,6 +12,7 @@ import click
 from migrate.commands.shared import (
     LOSSES,
     PATH,
+    check_report,
     counted,
     open_export,
     open_vault,
@@ -58,6 +59,7 @@ def convert(
     **given: Any,
 ) -> int:
     """Read, prove, write, read again."""
+    check_report(report, source, dest)
     seal = _sealing(to, dest, out_password_file, given.get("password_file"))
     if source.is_dir():
         return _folder(session, source, dest, to, accept_losses, given, seal)
@@ -232,6 +234,7 @@ def export(
     from migrate import converting
     from migrate.giving import Outgoing
 
+    check_report(report, dest)
     target = converting.target_of(to)
     seal = _sealing(to, dest, out_password_file)
     with open_vault(session, read_only=True) as store:
@@ -264,7 +267,7 @@ def export(
         session.out(summary)
         if out_password_file is None:
             session.warn(f"{dest.name} holds your secrets in clear; delete it when it has served")
-        session.done(f"wrote {len(items):,} items to {dest.name} as {target.name}, read again and compared")
+        session.done(f"wrote {numbered(len(items), 'item')} to {dest.name} as {target.name}, read again and compared")
     return LOSSES if losses and not accept_losses else 0
 
 
