@@ -81,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True):
             least=len(table.header) if self.dialect.least is None else self.dialect.least,
             rename=rename,
             check=self.dialect.check,
+            ends_with_line=self.dialect.writes_last_end,
             whole=self.dialect.whole,
         )
         return Parsed(rows.records(), lambda record: self.from_row(record, beside), extras=beside)

@@ -207,6 +207,7 @@ class Rows(msgspec.Struct):
     least: int = 1  # cells a row must have; what is missing behind them counts as empty
     rename: Mapping[str, str] = msgspec.field(default_factory=dict)  # column of the file -> name by which it is known
     check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
+    ends_with_line: bool = False  # the product ends its last row: in one without an end, an empty last cell may be cut
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
     number: int = 0
     short: list[int] = msgspec.field(default_factory=list)
@@ -262,7 +263,8 @@ class Rows(msgspec.Struct):
             self.number += 1
             self._set_aside(line, f"the last line has {len(cells)} of {len(header)} cells; the file may be cut off")
             return False
-        if cells[-1] and cells[-1] not in self.whole and not line.raw.endswith('"') and not self.source.is_reread:
+        is_whole = cells[-1] in self.whole or line.raw.endswith('"') or not (cells[-1] or self.ends_with_line)
+        if not (is_whole or self.source.is_reread):
             self.source.ledger.warn(
                 f"line {line.number} has no line end; if the file was cut off there, its last cell is not complete"
             )
