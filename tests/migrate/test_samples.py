@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from migrate import catalog
+from migrate.moving import migrate
 from tests.migrate import laws
 from vault.canonical import canonical
 from vault.errors import KeyferryError
 from vault.model import Part, Vault
+from vault.store import Store
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 OURS = ("backups", "sync")  # no formats of products, but sets and logs of ours
@@ -100,6 +102,20 @@ def test_every_value_of_a_sample_is_accounted_for(path: Path) -> None:
         assert values["arrived"] >= 0
         fates = ("arrived", "elsewhere", "changed", "dropped", "quarantined")
         assert values["total"] == sum(values[fate] for fate in fates)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_proof_looks_for_as_many_values_as_the_ledger_counts(path: Path, tmp_path: Path) -> None:
+    options = options_of(path)
+    own = options.pop("from", None)
+    try:
+        source = catalog.open_source(path, format=own, options=options, key=b"k" * 16)
+        with Store.create(tmp_path / "vault.db", bytes(32), "test") as store:
+            moved = migrate(store, source, run="a", now="2026-06-01T12:00:00Z")
+    except KeyferryError:
+        return
+    values = moved.ledger.values()
+    assert moved.proof.values == moved.proof.found == values["total"] - values["dropped"] - values["quarantined"]
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
