@@ -45,6 +45,7 @@ _LABELS = {
     "tel": "Phone",
     "content": "Notes",
     "url": "URL",
+    "decrypted_size": "Bytes",
 }
 _ITEM_MEMBERS = ("subtitle", "template", "expires_at", "last_used_at", "creation_at", "modified_at")
 _ITEM_LABELS = {
@@ -117,7 +118,7 @@ def _of_credential(credential: Credential) -> Iterator[Row]:
     tag = str(credential.__struct_config__.tag)
     for member in msgspec.structs.fields(credential):
         value = getattr(credential, member.name)
-        if member.name == "extra" or value == member.default or value in (None, "", (), {}):
+        if member.name in _UNSEEN.get(tag, _EXTRA) or value == member.default or value in (None, "", (), {}):
             continue
         field = _as_field(value)
         if not field.text:
@@ -127,6 +128,11 @@ def _of_credential(credential: Credential) -> Iterator[Row]:
         yield Row(label, field, field.is_concealed, _SECTIONS.get(tag, ""), name or _name(member.name))
 
 
+_EXTRA = frozenset({"extra"})
+_UNSEEN = {  # what only programs read, and a code's own text, which says again what its members say
+    "file": _EXTRA | {"id", "integrity_hash"},
+    "totp": _EXTRA | {"source"},
+}
 _SECTIONS = {"passkey": "Passkey", "file": "Attachment", "totp": "One-time code", "item-reference": "Link"}
 
 
