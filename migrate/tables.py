@@ -248,7 +248,8 @@ class Rows(msgspec.Struct):
         """Whether a row of another width than the header's may be taken; one that may not is set aside here."""
         cells = line.cells
         if line.error or any(cells[width:]) or len(cells) < self.least:
-            self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
+            many = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+            self._set_aside(line, line.error or f"{many} where the header has {width}")
             return False
         if len(cells) < width:
             self.short.append(line.number)

@@ -205,6 +205,9 @@ def _tell(session: Session, opened: list[Source], outcomes: list[Outcome], dry_r
                 "accounts that have another password here than in the export: "
                 f"{len(outcome.conflicts):,}; both are kept, and keyferry list shows them with a mark"
             )
+        if outcome.ledger.quarantine and not dry_run:
+            aside = numbered(len(outcome.ledger.quarantine), "record")
+            session.say(f"set aside unread: {aside}; keyferry runs {outcome.run} --reveal shows them as they stood")
         _advise(session, source)
     session.out(_summary(outcomes))
     if reminder:

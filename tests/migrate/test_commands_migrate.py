@@ -107,6 +107,8 @@ def test_what_was_set_aside_is_exit_3_unless_it_is_accepted(terminal: Terminal) 
     done = terminal("migrate", bad)
     assert done.code == 3
     assert "quarantined  items/0 (line " in done.out
+    (run,) = (line.split()[7] for line in done.out.splitlines() if line.startswith("set aside unread: 1 record;"))
+    assert '"reprompt": NaN' in terminal("runs", run, "--reveal").out
     assert terminal("migrate", bad, "--accept-losses").code == 0
 
 

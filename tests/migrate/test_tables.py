@@ -93,7 +93,7 @@ def test_surplus_empty_cells_are_no_surplus() -> None:
 def test_a_row_without_its_last_cells_is_taken_only_where_the_product_leaves_them_off() -> None:
     found, aside, warnings = rows("a,b,c\n1,2\n3\n4,5,6\n", least=2)
     assert [list(record.data.values()) for record in found] == [["1", "2"], ["4", "5", "6"]]
-    assert [q.reason for q in aside] == ["1 cells where the header has 3"]
+    assert [q.reason for q in aside] == ["1 cell where the header has 3"]
     assert warnings == ["rows shorter than the header: 1 (line 2); the cells they lack count as empty"]
 
 
