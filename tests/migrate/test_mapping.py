@@ -200,6 +200,10 @@ def test_a_damaged_file_of_profiles_is_no_defect(text: str, tmp_path: Path) -> N
         ("E-Mail", "username"),
         ("URL (2)", "url"),
         ("Card Number", "card_number"),
+        ("Nom d’utilisateur", "username"),
+        ("Contraseña", "password"),
+        ("Lösenord", "password"),
+        ("Straße", "street"),
         ("zzz", None),
     ],
 )
