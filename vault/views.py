@@ -98,7 +98,8 @@ def rows(item: Item) -> list[Row]:
     """Return every value of an item but title, folders and tags, in the order a person reads it."""
     found = [row for credential in item.credentials for row in _of_credential(credential)]
     addresses = [Row("Website", Field(value=url.url), False, url.match or "", "url") for url in item.urls]
-    at = 1 + max((n for n, row in enumerate(found) if row.name in ("username", "password")), default=-1)
+    of_login = (n for n, row in enumerate(found) if row.name in ("username", "password") and not row.section)
+    at = 1 + max(of_login, default=-1)
     found[at:at] = addresses
     found += [Row("App", Field(value=app.name or app.bundle_id), False, "", "app") for app in item.android_apps]
     for name in _ITEM_MEMBERS:

@@ -112,6 +112,12 @@ def test_a_file_shows_its_name_and_size() -> None:
     assert seen(rows(item)) == [("Name", "scan.pdf", False), ("Bytes", "12", False)]
 
 
+def test_addresses_stand_below_the_login_and_not_within_a_code() -> None:
+    login, totp = BasicAuth(username=Field(value="ann")), Totp(secret=Secret("JBSWY3DP"), username="ann", issuer="Post")
+    item = Item(id="a", urls=(Url(url="https://post.example"),), credentials=(login, totp))
+    assert [row.label for row in rows(item)] == ["User name", "Website", "Key", "User name", "Issuer"]
+
+
 def test_a_code_shows_its_parts_and_not_its_text_once_more() -> None:
     totp = Totp(secret=Secret("JBSWY3DP"), issuer="Post", source=Secret("otpauth://totp/Post?secret=JBSWY3DP"))
     assert seen(rows(Item(id="a", credentials=(totp,)))) == [("Key", "JBSWY3DP", True), ("Issuer", "Post", False)]
