@@ -17,6 +17,7 @@ from migrate.lines import entries
 from migrate.moving import migrate
 from migrate.reading import items_of
 from migrate.source import Source
+from migrate.written import check_written
 from vault.base32 import encode_secret
 from vault.canonical import plain
 from vault.model import BasicAuth, Collection, Field, Item, Note, Provenance, Totp, Url, Vault, concealed, find
@@ -87,6 +88,14 @@ def test_an_unchanged_list_is_written_back_letter_by_letter(case: str) -> None:
     source, items = read((SAMPLES / f"{case}.txt").read_bytes())
     lost = {q.place for q in source.ledger.quarantine}
     assert write(*items) == ([e.text for e in entries(source.data) if e.place not in lost], [])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_list_says_is_found_in_the_list_that_is_written(case: str) -> None:
+    _, items = read((SAMPLES / f"{case}.txt").read_bytes())
+    out, file = Outgoing("otpauth_uris", (), items), io.BytesIO()
+    render(out, file)
+    check_written(file.getvalue(), catalog.adapter("otpauth_uris"), items, out.losses)
 
 
 @pytest.mark.parametrize("case", CASES)

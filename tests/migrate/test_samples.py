@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from migrate import catalog
+from migrate.converting import outgoing_of, read, render
 from migrate.moving import migrate
+from migrate.written import check_written
 from tests.migrate import laws
 from vault.canonical import canonical
 from vault.errors import KeyferryError
@@ -131,6 +134,20 @@ def test_a_sample_written_in_its_own_format_reads_as_before(path: Path) -> None:
     back, losses = laws.again(loaded.source.format, loaded, options=unwrapped(options))
     assert losses == []
     assert laws.canon(back) == laws.canon(loaded)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_sample_can_be_written_in_every_format_and_is_found_again_there(path: Path) -> None:
+    options = options_of(path)
+    own = options.pop("from", None)
+    try:
+        got = read(catalog.open_source(path, format=own, options=options))
+    except KeyferryError:
+        return
+    for target in (one for one in catalog.adapters() if one.render is not None):
+        out, file = outgoing_of(got, target, {}), BytesIO()
+        render(out, target, file)
+        check_written(file.getvalue(), target, got.items, out.losses)
 
 
 def unwrapped(options: dict[str, Any]) -> dict[str, Any]:
