@@ -37,6 +37,8 @@ def parse(source: Source) -> Parsed:
     """Read a Header, one Account or a list of Accounts; or the same in a container with its documents."""
     data = None if source.archive is None else source.archive.read(MEMBER)
     frame, records = source.json(data, "" if data is None else MEMBER)
+    if any(not isinstance(account.get("items", []), list | None) for account in cxf.accounts_of(frame)):
+        raise TypeError("items is no list")
     reader = _Reader(source, frame)
     return Parsed(reader.records(records), reader.item, extras=reader.extras, others=reader.others)
 

@@ -90,7 +90,7 @@ def parse(source: Source) -> Parsed:
     if taking.flag(frame, "encrypted"):  # without a password of its own: else it was opened before
         raise unread(OF_ACCOUNT, source.name)
     folders, collections = (_listed(source, frame, kind) for kind in ("folder", "collection"))
-    if frame.pop("items", None):
+    if frame.pop("items", None) not in (None, []):
         raise TypeError("items is no list")
     source.ledger.elsewhere("", frame)
     return Parsed(records, partial(_item, folders, collections), extras=frame)
