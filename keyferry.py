@@ -263,7 +263,7 @@ def _print_error(name: str, message: str, hint: str, code: int, as_json: bool) -
         shape = {"error": name, "message": message, "hint": hint, "exit_code": code}
         sys.stderr.write(json.dumps(shape) + "\n")
     else:
-        sys.stderr.write(f"error: {clean_lines(message)}\n" + (f"hint: {clean_lines(hint)}\n" if hint else ""))
+        sys.stderr.write(f"error: {clean(message)}\n" + (f"hint: {clean_lines(hint)}\n" if hint else ""))
     sys.stderr.flush()
 
 

@@ -271,7 +271,7 @@ def open_source(
     original = data if data is not None else read_file(path)
     name = path.name
     content, seen, encoding = _unwrapped(original, name, password, options.get("encoding"))
-    chosen = _named(format, seen, name) if format else detect(seen, name)
+    chosen = _named(format, seen, name, bool(options.get("map"))) if format else detect(seen, name)
     if chosen.shape_of is not None:
         chosen = replace(chosen, shape=chosen.shape_of(options))
     if chosen.signature.kind in ("json", "xml", "text"):
@@ -304,15 +304,15 @@ def _unwrapped(data: bytes, name: str, password: str | None, encoding: str | Non
     return inside, seen, None
 
 
-def _named(format: str, seen: Glimpse, name: str) -> Adapter:
-    """Return the format that ``--from`` names; raises ``WrongFormat`` where the file cannot be that."""
+def _named(format: str, seen: Glimpse, name: str, is_mapped: bool = False) -> Adapter:
+    """Return the format that ``--from`` or a ``--map`` names; raises ``WrongFormat`` where the file cannot be that."""
     forms = [one for one in variants(format) if one.signature.kind == seen.kind]
     chosen = next((one for one in forms if matches(one.signature, seen)), (*forms, adapter(format))[0])
     wanted = chosen.signature
     if wanted.kind != seen.kind and not (wanted.kind in _TEXTS and seen.kind in _TEXTS):
         raise WrongFormat(
             f"{name} is no {chosen.name} file: that is {_KINDS[wanted.kind]}, this is {_KINDS[seen.kind]}",
-            hint="leave --from out to have the file recognised",
+            hint=f"leave {'--map' if is_mapped else '--from'} out to have the file recognised",
         )
     if seen.broken is not None or not _is_told(wanted) or matches(wanted, seen):
         return chosen

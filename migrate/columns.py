@@ -21,7 +21,7 @@ from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
 from migrate.shape import Changed, Codes, count, new_tally
 from migrate.source import Record, Source
-from migrate.tables import Check, Rows, is_escaped, table_of
+from migrate.tables import Check, Rows, entities_in, is_escaped, table_of
 from vault.errors import WrongFormat
 from vault.model import Item
 
@@ -39,7 +39,6 @@ class Dialect(msgspec.Struct, frozen=True):
 
     quote_all: bool = False
     line_end: str = "\n"
-    ends_with_line: bool = False  # the product ends its last row; one without an end was cut off
     writes_last_end: bool = True
     least: int | None = None  # cells a row must have; None: as many as the header
     any_case: bool = False  # column names differ in case between versions
@@ -82,7 +81,7 @@ class Plan(msgspec.Struct, frozen=True):
             least=len(table.header) if self.dialect.least is None else self.dialect.least,
             rename=rename,
             check=self.dialect.check,
-            ends_with_line=self.dialect.ends_with_line,
+            ends_with_line=self.dialect.writes_last_end,
             whole=self.dialect.whole,
         )
         return Parsed(rows.records(), lambda record: self.from_row(record, beside), extras=beside)
@@ -154,7 +153,9 @@ def put_aside(record: Record, beside: Beside, cells: Row | None = None) -> None:
     said = "\0".join(f"{name}\0{cell}" for name, cell in sorted(kept.items()))
     mark = hashlib.sha256(said.encode()).hexdigest()[:12]  # two files may have different rows of one number
     beside[f"{record.place} {mark}"] = {"row": number_of(record), "cells": kept}
-    record.rest({name: cell for name, cell in record.data.items() if not _is_code(ledger.shape.get(name), cell)})
+    ledger.elsewhere(
+        "", {name: cell for name, cell in record.data.items() if not _is_code(ledger.shape.get(name), cell)}
+    )
 
 
 def _is_code(shape: Any, cell: str) -> bool:
@@ -175,9 +176,15 @@ def kept_rows(out: Outgoing) -> Iterator[tuple[int, Row]]:
 
 def note_escapes(source: Source, text: str, *, decides: bool) -> None:
     """Tell of a file that was HTML-escaped as a whole; for a product whose files pass through web pages, undo it."""
-    if "unescape_html" in source.options or not is_escaped(text):
+    if "unescape_html" in source.options:
         return
-    if decides:
+    if not is_escaped(text):
+        if decides and (many := entities_in(text)):
+            source.ledger.warn(
+                f"places that look HTML-escaped (&amp; for &): {many:,}, but the file as a whole is not; "
+                "taken as they stand, so look at passwords with an & in them"
+            )
+    elif decides:
         source.options["unescape_html"] = True
         source.ledger.warn(
             "the whole file was HTML-escaped, as by a web page (&amp; for &); all cells are taken unescaped"

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from migrate.recognised import is_row
+from migrate.recognised import MAP, Look, is_row
 from migrate.roles import MANY, OF_LOGINS, ROLES, SECRET, role_of, suggestions
 from migrate.tables import Table, read_table
 from vault.errors import UndecidedColumns, UnknownFormat, UsageError
+from vault.screen import numbered
 
 if TYPE_CHECKING:
     from vault.screen import Session
@@ -111,14 +112,17 @@ def check(header: Sequence[str], mapping: Mapping[str, str], filled: Iterable[st
         )
 
 
-def undecided_columns(header: Sequence[str], mapping: Mapping[str, str], name: str) -> UndecidedColumns | UnknownFormat:
+def undecided_columns(
+    header: Sequence[str], mapping: Mapping[str, str], name: str, *, is_header: bool = False
+) -> UndecidedColumns | UnknownFormat:
     """Return the error that lists what is undecided, with the command to type.
 
-    Nothing of the first line is listed where it holds values, or may because hardly a name in it is known.
+    Nothing of the first line is listed where it holds values, or may because hardly a name in it is known; it does not
+    where ``is_header`` says that a product writes it.
     """
     if is_row(tuple(header)):
         return UnknownFormat(f"{name} is a table without a header: its first line holds values", hint=_ADD_HEADER)
-    if not is_known(header, mapping):
+    if not (is_header or is_known(header, mapping)):
         return UnknownFormat(
             f"the first line of {name} is no header that is known, so it may hold values",
             hint=f"if it is a header, say what each column is with --map COLUMN=ROLE; if not, {_ADD_HEADER}",
@@ -219,18 +223,21 @@ def _masked(cells: Any, role: str) -> str:
     return re.sub(r"[^x@.:/ _-]", "*", re.sub(r"\d", "9", text).replace("9", "x"))
 
 
-def show(session: Session, data: bytes, name: str, encoding: str | None = None) -> bool:
-    """Show the columns of a table; False, and nothing shown, where the first line is no header."""
+def show(session: Session, data: bytes, name: str, encoding: str | None = None, look: Look | None = None) -> bool:
+    """Show the columns of a table, and whose it looks like; False, and nothing shown, where it has no header."""
     table = read_table(data, name, encoding=encoding)
-    if is_row(tuple(table.header)) or not is_known(table.header, {}):
+    if is_row(tuple(table.header)) or not (look or is_known(table.header, {})):
         return False
     facts = describe(table)
-    session.say(f"{name} is a table of no known product: {facts.rows:,} rows, {len(facts.columns)} columns")
+    whose = f"looks like {look.what}" if look else "is a table of no known product"
+    session.say(f"{name} {whose}: {numbered(facts.rows, 'row')}, {numbered(len(facts.columns), 'column')}")
     rows = [(c.name, f"{c.filled:,}", f"{c.distinct:,}", c.sample, c.role) for c in facts.columns]
     session.table(("column", "filled", "distinct", "looks like", "role it may have"), rows)
     if facts.duplicates:
-        session.say(f"{facts.duplicates:,} rows repeat an earlier one")
-    error = undecided_columns(table.header, {}, name)
+        session.say(f"rows that repeat an earlier one: {facts.duplicates:,}")
+    if look and look.instead != MAP:
+        session.say(f"better: {look.instead}")
+    error = undecided_columns(table.header, {}, name, is_header=True)
     session.out(
         {
             "format": None,

@@ -145,17 +145,23 @@ class _Files(msgspec.Struct):
         for member in sorted(self.members - self.seen - {own}):
             content = self.source.archive.read(member)
             name = self._kept_as(content)
-            proof.values += 1
-            if name in self.held or name in places.beside or _is_told(content, places):
-                proof.found += 1
+            if name in self.held or name in places.beside:
+                found = 1
+            elif (told := _told(content, places)) is not None:
+                found = told
             else:
+                proof.values += 1
                 proof.findings.append(Finding("", "", "a file beside the items"))
+                continue
+            proof.values += found
+            proof.found += found
         return proof
 
 
-def _is_told(content: bytes, places: Places) -> bool:
+def _told(content: bytes, places: Places) -> int | None:
+    """Return how many values a file of JSON holds, all of which stand beside the items; None where it is none such."""
     try:
-        read = read_json(content)
+        read = list(leaves(read_json(content)))
     except (ValueError, RecursionError):
-        return False
-    return all(leaf.text in places.beside for leaf in leaves(read))
+        return None
+    return len(read) if all(leaf.text in places.beside for leaf in read) else None

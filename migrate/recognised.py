@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from migrate.catalog import Glimpse
 
 _LIST = "keyferry formats lists what can be read; keyferry formats NAME tells how to export it"
-_MAP = "say what each column is with --map COLUMN=ROLE (keyferry inspect shows the columns)"
+MAP = "say what each column is with --map COLUMN=ROLE (keyferry inspect shows the columns)"
 _CSV = "export from it as CSV, then say what each column is with --map COLUMN=ROLE"
 _KEEPASS = "open it in KeePassXC, there Database > Export > CSV File, then name the columns with --map COLUMN=ROLE"
 _CODES = (
@@ -68,13 +68,20 @@ def _json(what: str, instead: str, keys: str = "", record: str = "", no_keys: st
     return Look(what, instead, kind="json", keys=has, no_keys=has_not, record=first)
 
 
-def _csv(product: str, columns: str, instead: str = _MAP) -> Look:
+def _csv(product: str, columns: str, instead: str = MAP) -> Look:
     return Look(f"a table of {product}", instead, kind="csv", header=frozenset(columns.split(",")))
 
 
 def _zip(what: str, instead: str, member: str) -> Look:
     return Look(what, instead, kind="zip", member=member)
 
+
+OF_ACCOUNT = _json(
+    "a Bitwarden export that only its own account can open",
+    "export again as .json, or as .json (Encrypted) with a password of its own",
+    "encKeyValidation_DO_NOT_EDIT",
+    no_keys="data",
+)
 
 LOOKS = (
     # Bytes
@@ -108,15 +115,15 @@ LOOKS = (
     _zip("an office document", _SHEET, "word/document.xml"),
     _zip("an office document", _SHEET, "content.xml"),
     _zip("a 1Password 4-7 export (.1pif)", _1PUX, "*.1pif"),
+    _zip("a 1Password export that was packed again", "name the .1pux file as 1Password wrote it, or pack the files "
+         "again without the folder around them", "*/export.data"),
     _zip("a Raivo OTP export", _CODES, "*raivo-otp-export.json"),
     _zip("a Keeper Commander export", _CSV, "export.json"),
     _zip("a ZIP file with an export in it", _UNPACK, "*.csv"),
     _zip("a ZIP file with an export in it", _UNPACK, "*.json"),
     _zip("a ZIP file with an export in it", _UNPACK, "*.kdbx"),
     # JSON
-    _json("a Bitwarden export that only its own account can open",
-          "export again as .json, or as .json (Encrypted) with a password of its own",
-          "encKeyValidation_DO_NOT_EDIT", no_keys="data"),
+    OF_ACCOUNT,
     _begins("a 1Password 4-7 export (.1pif)", _1PUX, r"\*\*\*5642bee8-a5ff-11dc-8314-0800200c9a66\*\*\*"),
     _json("the inside of a 1Password .1pux file", "name the .1pux file itself", "accounts", "attrs vaults"),
     _json("an Enpass export", _ENPASS, "items", "template_type"),
@@ -125,6 +132,7 @@ LOOKS = (
     _json("an encrypted Psono export", "export again without encryption, as CSV", "nonce text"),
     _json("an Avast export", _CSV, "logins cards notes"),
     _json("a Blur export", _CSV, "dntmeExport"),
+    _json("an encrypted Padlock export", _CSV, "cipher keySize adata"),
     _json("a Passky export", _CSV, "encrypted passwords"),
     _json("a Passman export", _CSV, record="credential_id guid"),
     _json("a KeePassXC passkey", "it has to stay in its database", "relyingParty credentialId"),
@@ -173,6 +181,9 @@ LOOKS = (
     _csv("Blur", "domain,label,username,email,password"),
     _csv("Strongbox", "title,username,email,password,url"),
     _csv("Password Gorilla", "uuid,group,title,url,user"),
+    _csv("SaferPass", "modeltype,modelversion"),
+    _csv("Chrome's own database", "origin_url,username_value,password_value",
+         "in Chrome: Settings > Passwords > Settings > Export passwords"),
     # XML, web pages, other text
     _begins("a KeePass key file, not a database", "name the database; this only helps to open it", r"<KeyFile\b",
             "xml"),
@@ -184,12 +195,15 @@ LOOKS = (
     _begins("a Figaro's Password Manager export", _CSV, r"<FPM\b", "xml"),
     _begins("a Windows Wi-Fi profile", "type its key into a note: keyferry add note", r"<WLANProfile\b", "xml"),
     _begins("an app's settings on Android, as FreeOTP and Authy keep them", _CODES, r"<map\b", "xml"),
+    _begins("a Clipperz export", _CSV, r"(?i)<html.*clipperz", "xml"),
     _begins("a web page", "export as a file of data, such as CSV or JSON", r"(?i)<(!doctype )?html\b", "xml"),
     _begins("a Google Authenticator transfer code", "import it in Aegis, and export from there as text",
             r"(?i)\A\s*otpauth-migration:"),
     _begins("a dump of an Apple keychain", "in Apple's Passwords app: File > Export All Passwords to File",
             r'\Akeychain: "'),
     _begins("a Kaspersky Password Manager text", _CSV, r"\A\s*(Websites|Applications|Other Accounts|Notes)\s+[^\n]*:"),
+    _begins("a GNOME keyring", "it cannot be read outside of its desktop", r"\A\[keyring\]\s"),
+    _begins("a Passpie export", _CSV, r"\Acredentials:\s*\n- "),
     _begins("a private key", "add it to an item: keyferry add ssh-key", r"\A\s*-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     _begins("an encrypted Samsung Pass export", "Samsung Pass can hand passwords over to Google's; export those as CSV",
             r"\A[A-Za-z0-9+/]{500,}={0,2}\s*\Z"),
@@ -213,9 +227,9 @@ def looks_like(seen: Glimpse, name: str) -> KeyferryError:
             f"{name} declares XML entities, by which a small file can grow without end",
             hint="no product writes such an export; get the file again from where you trust it",
         )
-    look = next((one for one in LOOKS if fits(one, seen)), None)
-    if look is not None and look.instead != _MAP:
-        return UnknownFormat(f"{name} looks like {look.what}, for which there is no reader", hint=look.instead)
+    look = look_of(seen)
+    if look is not None and look.instead != MAP:
+        return unread(look, name)
     if seen.broken is not None:
         return seen.broken
     if seen.kind == "csv":
@@ -228,10 +242,20 @@ def looks_like(seen: Glimpse, name: str) -> KeyferryError:
 def _undecided(seen: Glimpse, name: str, look: Look | None) -> KeyferryError:
     from migrate.mapping import undecided_columns
 
-    error = undecided_columns(seen.header, {}, name)
+    error = undecided_columns(seen.header, {}, name, is_header=look is not None)
     if look is None or not error.message.startswith(name):
         return error
     return type(error)(f"{name} looks like {look.what} and{error.message.removeprefix(name)}", hint=error.hint)
+
+
+def unread(look: Look, name: str) -> UnknownFormat:
+    """Return the error for a file that is known but not read."""
+    return UnknownFormat(f"{name} looks like {look.what}, for which there is no reader", hint=look.instead)
+
+
+def look_of(seen: Glimpse) -> Look | None:
+    """Return the first look that a file has."""
+    return next((one for one in LOOKS if fits(one, seen)), None)
 
 
 def fits(look: Look, seen: Glimpse) -> bool:

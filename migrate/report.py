@@ -6,6 +6,7 @@ A report holds no values and no digests; a key or header the format does not kno
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,11 +17,15 @@ import msgspec
 
 from migrate.adapter import Adapter
 from migrate.ledger import Ledger
+from migrate.rules import RULES, WHOLE
 from vault.screen import clean
 
 _LONGEST_KEY = 40
 
 FATES = ("total", "arrived", "elsewhere", "changed", "dropped", "quarantined", "structure")
+
+
+_WITH_ITEM, _BESIDE = "kept raw, shown as a custom field", "kept raw beside the items, never shown"
 
 
 class Lines(msgspec.Struct):
@@ -32,10 +37,10 @@ class Lines(msgspec.Struct):
     def of(cls, ledger: Ledger, adapter: Adapter) -> Lines:
         """Sum the lines of a ledger by path; keys no adapter declares are masked."""
         mask = _Mask(known_keys(adapter))
-        elsewhere: Counter[str] = Counter()
-        for (_, path), values in ledger.elsewhere_lines.items():
-            elsewhere[mask.path(path)] += values
-        rows = [("elsewhere", path, "kept raw, shown as a custom field", n) for path, n in elsewhere.most_common()]
+        elsewhere: Counter[tuple[str, str]] = Counter()
+        for (place, path), values in ledger.elsewhere_lines.items():
+            elsewhere[mask.path(path), _WITH_ITEM if place else _BESIDE] += values
+        rows = [("elsewhere", path, where, n) for (path, where), n in elsewhere.most_common()]
         rows += [("changed", "values", _words(rule), n) for rule, n in ledger.changed_lines.most_common() if n]
         rows += [("dropped", mask.path(what), by, n) for (what, by), n in ledger.dropped_lines.most_common()]
         rows += [("quarantined", f"{q.place}{_at(q.line, q.column)}", q.reason, q.values) for q in ledger.quarantine]
@@ -93,7 +98,13 @@ def _at(line: int, column: int) -> str:
 
 
 def _words(rule: str) -> str:
-    return rule.replace("_", " ")
+    """Return what a rule does as its docstring tells it, up to the first full stop or semicolon."""
+    function = RULES.get(rule) or WHOLE.get(rule)
+    told = re.split(r"[.;](?:\s|$)", function.__doc__ or "", maxsplit=1)[0] if function else _OF_TABLES.get(rule, "")
+    return told.replace("``", "") or rule.replace("_", " ")
+
+
+_OF_TABLES = {"html_entities": "HTML entities such as &amp; become what they stand for"}
 
 
 class _Mask(msgspec.Struct):

@@ -7,6 +7,7 @@ notes, ``drop`` leaves it out.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,14 +117,17 @@ ROLES = (*COLUMNS, "drop")
 
 _SYNONYMS = {
     "title": "title name label entry entryname account accountname site sitename displayname nickname titel"
-    " bezeichnung eintrag nom titre nombre titulo service",
+    " bezeichnung eintrag nom titre nombre titulo titolo service nickname secretname",
     "username": "username user login loginname userid loginusername usuario utilisateur identifiant benutzername"
-    " benutzer email emailaddress mail",
+    " benutzer nomdutilisateur nombredeusuario nomedeusuario nomeutente gebruikersnaam anvandarnamn brukernavn"
+    " brugernavn email emailaddress mail",
     "password": "password pass pwd passwd passwort kennwort contrasena motdepasse senha loginpassword secret"
-    " wachtwoord",
-    "url": "url website web link address uri loginuri siteurl hostname origin domain webaddress webseite adresse",
+    " wachtwoord losenord passord adgangskode",
+    "url": "url website web link address uri loginuri siteurl secreturl hostname origin domain"
+    " webaddress webseite adresse",
     "totp": "totp otp otpauth 2fa twofa mfa authenticator twofasecret otpsecret otpurl logintotp onetimepassword",
-    "notes": "notes note comment comments extra description memo notizen notiz remarks bemerkung additionalinfo",
+    "notes": "notes note comment comments extra description memo notizen notiz notas notities anteckningar remarks"
+    " bemerkung additionalinfo",
     "folder": "folder group grouping category path vault collection ordner gruppe kategorie dossier carpeta",
     "tags": "tags labels keywords stichworte",
     "favorite": "favorite favourite fav starred pinned favorit",
@@ -150,7 +154,8 @@ _ROLE_OF = {word: role for role, words in _SYNONYMS.items() for word in words.sp
 
 def role_of(name: str) -> str | None:
     """Return the role that a column's name speaks of; None for a name nobody knows."""
-    return _ROLE_OF.get(re.sub(r"\(\d+\)$|[\W_]", "", name.casefold()))
+    plain = unicodedata.normalize("NFKD", name.casefold())  # accents become characters of their own, which are left out
+    return _ROLE_OF.get(re.sub(r"\(\d+\)$|[\W_]", "", plain))
 
 
 def suggestions(header: Sequence[str], contents: Mapping[str, str] | None = None) -> dict[str, str]:

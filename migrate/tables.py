@@ -207,7 +207,7 @@ class Rows(msgspec.Struct):
     least: int = 1  # cells a row must have; what is missing behind them counts as empty
     rename: Mapping[str, str] = msgspec.field(default_factory=dict)  # column of the file -> name by which it is known
     check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
-    ends_with_line: bool = False  # the product ends its last row, so that one without an end was cut off
+    ends_with_line: bool = False  # the product ends its last row: in one without an end, an empty last cell may be cut
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
     number: int = 0
     short: list[int] = msgspec.field(default_factory=list)
@@ -248,7 +248,8 @@ class Rows(msgspec.Struct):
         """Whether a row of another width than the header's may be taken; one that may not is set aside here."""
         cells = line.cells
         if line.error or any(cells[width:]) or len(cells) < self.least:
-            self._set_aside(line, line.error or f"{len(cells)} cells where the header has {width}")
+            many = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+            self._set_aside(line, line.error or f"{many} where the header has {width}")
             return False
         if len(cells) < width:
             self.short.append(line.number)
@@ -259,20 +260,16 @@ class Rows(msgspec.Struct):
         cells = line.cells
         if line.error or line.raw.endswith(("\n", "\r")) or not any(cells):
             return True
-        reason = ""
         if len(cells) < len(header) and not self.short:
-            reason = f"the last line has {len(cells)} of {len(header)} cells; the file may be cut off"
-        elif cells[-1] not in self.whole and not line.raw.endswith('"'):
-            if self.ends_with_line:
-                reason = "the last line has no end; the file may be cut off"
-            elif cells[-1] and not self.source.is_reread:
-                self.source.ledger.warn(
-                    f"line {line.number} has no line end; if the file was cut off there, its last cell is not complete"
-                )
-        if reason:
             self.number += 1
-            self._set_aside(line, reason)
-        return not reason
+            self._set_aside(line, f"the last line has {len(cells)} of {len(header)} cells; the file may be cut off")
+            return False
+        is_whole = cells[-1] in self.whole or line.raw.endswith('"') or not (cells[-1] or self.ends_with_line)
+        if not (is_whole or self.source.is_reread):
+            self.source.ledger.warn(
+                f"line {line.number} has no line end; if the file was cut off there, its last cell is not complete"
+            )
+        return True
 
     def _record(self, line: Line, data: dict[str, str], unescape: bool, drop: list[str]) -> Record:
         if drop:
@@ -309,7 +306,7 @@ class Rows(msgspec.Struct):
         if self.short:
             first = ", ".join(str(n) for n in self.short[:5]) + (", …" if len(self.short) > 5 else "")
             self.source.ledger.warn(
-                f"{len(self.short)} rows are shorter than the header (line {first}); the cells they lack count as empty"
+                f"rows shorter than the header: {len(self.short):,} (line {first}); the cells they lack count as empty"
             )
 
 
@@ -318,4 +315,9 @@ def is_escaped(text: str) -> bool:
     marks = text.count("&")
     if not marks or "<" in text:
         return False
-    return marks == len(re.findall(r"&(?:amp|lt|gt|quot|apos|#0?39|#x27|#34);", text))
+    return marks == entities_in(text)
+
+
+def entities_in(text: str) -> int:
+    """Return how many of the entities stand in a text that a web page writes for ``& < > " '``."""
+    return len(re.findall(r"&(?:amp|lt|gt|quot|apos|#0?39|#x27|#34);", text)) if "&" in text else 0

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -39,15 +40,19 @@ def _check(data: bytes, target: Adapter, items: Iterable[Item], losses: Iterable
     for item in items:
         if item.id in declared:
             continue
-        for text in _important(item):
-            if text not in texts:
-                whole = whole or _even("\0".join(texts))
-                if _even(text) not in whole:
-                    raise _lost(target)
+        looked_for = _important(item)
         for totp in item.credentials:
             if isinstance(totp, Totp) and totp.secret:  # without a key there is no code to lose
                 codes = _codes(texts) | _codes_in_members(data) if codes is None else codes
-                if _code(totp) not in codes and not _is_as_it_was(totp, texts):
+                if _code(totp) in codes or _is_as_it_was(totp, texts):
+                    continue
+                if otp.is_secret(totp.secret.reveal()):
+                    raise _lost(target)
+                looked_for.append(totp.secret.reveal())  # a key that cannot be read gives no code, and stays a text
+        for text in looked_for:
+            if text not in texts:
+                whole = whole or _even("\0".join((*texts, *_in_addresses(texts))))
+                if _even(text) not in whole:
                     raise _lost(target)
 
 
@@ -114,6 +119,17 @@ def _codes(texts: Iterable[str]) -> set[tuple[Any, ...]]:
                 except ValueError:
                     continue
     return found
+
+
+def _in_addresses(texts: Iterable[str]) -> Iterator[str]:
+    """Yield what stands percent-encoded in addresses of codes, and the texts of JSON in their parameters."""
+    for text in texts:
+        if "://" not in text or "%" not in text:
+            continue
+        yield unquote(text)
+        for _, value in parse_qsl(text.partition("?")[2]):
+            if value.startswith("{"):
+                yield from _json_texts(value.encode("utf-8", "surrogatepass")) or ()
 
 
 def _codes_in_members(data: bytes) -> set[tuple[Any, ...]]:

@@ -170,6 +170,13 @@ REFUSED = {
     "an export that only its account opens": Bad(
         lambda: bitwarden(encKeyValidation_DO_NOT_EDIT="2.a|b|c"), UNKNOWN, ("only its own account", "(Encrypted)")
     ),
+    "an old export that only its account opens": Bad(
+        lambda: bitwarden(encrypted=True), UNKNOWN, ("only its own account", "(Encrypted)")
+    ),
+    "an export that only its account opens, named": Bad(
+        lambda: bitwarden(encrypted=True, encKeyValidation_DO_NOT_EDIT="2.a|b|c"), UNKNOWN, ("only its own account",),
+        ("--from", "bitwarden_json"),
+    ),
     "a program's own database": Bad(lambda: b"SQLite format 3\0" + bytes(84), UNKNOWN, ("SQLite", "export from")),
 }  # fmt: skip
 
@@ -428,6 +435,42 @@ def test_hostile_titles_are_shown_harmlessly(home: Home, tmp_path: Path) -> None
     assert "<script" not in report.read_text(encoding="utf-8")
     assert "&lt;script&gt;" in report.read_text(encoding="utf-8")
     assert "script-src" not in report.read_text(encoding="utf-8") and "default-src 'none'" in report.read_text()
+
+
+def test_a_file_whose_name_holds_lines_is_told_in_one(untouched: Home, tmp_path: Path) -> None:
+    done = untouched.type("migrate", written(tmp_path, b"{}", "a\nerror: b.json"))
+    assert done.err.startswith("error: a\\nerror: b.json is JSON")
+    refused(done, UNKNOWN, "is JSON")
+
+
+def test_a_link_that_leads_to_itself_is_no_defect(untouched: Home, tmp_path: Path) -> None:
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    refused(untouched.type("migrate", tmp_path / "loop.json"), 19, "loop.json cannot be read")
+
+
+def test_a_map_for_what_is_no_table_is_named(untouched: Home, tmp_path: Path) -> None:
+    refused(untouched.type("migrate", written(tmp_path, bitwarden()), "--map", "a=title"), WRONG, "leave --map out")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("export.json", "the report would be written over export.json"),
+        ("link.json", "the report would be written over link.json"),
+        ("report.txt", "a report is a .json or a .html file"),
+        ("nowhere/report.json", "there is no folder"),
+    ],
+)
+@pytest.mark.parametrize("command", ["migrate", "convert"])
+def test_a_report_that_cannot_be_is_refused_before_any_work(
+    command: str, name: str, words: str, untouched: Home, tmp_path: Path
+) -> None:
+    path, out = written(tmp_path, bitwarden()), tmp_path / "out.json"
+    (tmp_path / "link.json").symlink_to(path)
+    more = (out, "--to", "bitwarden_json") if command == "convert" else ()
+    refused(untouched.type(command, path, *more, "--report", tmp_path / name), 2, words)
+    assert path.read_bytes() == bitwarden()
+    assert not out.exists()
 
 
 def test_lone_surrogates_are_spelled_and_found_again(home: Home, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ __all__ = [
     "Layout",
     "Tree",
     "account",
+    "accounts_of",
     "algorithm_of",
     "base32_of",
     "chunks",

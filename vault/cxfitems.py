@@ -50,21 +50,23 @@ _PROVENANCE = _names(Provenance)
 
 def is_doubled(seconds: int) -> bool:
     """Whether a time lies so far ahead that the Apple epoch must have been added to it twice."""
-    return seconds >= _DOUBLED_FROM
+    return _DOUBLED_FROM <= seconds <= moment.LAST_SECOND
 
 
 def instant_in(value: Any, *, trusted: bool) -> str | None:
     """Return the instant of CXF's seconds, a doubled Apple epoch taken off again unless the writer is trusted.
 
-    None where it is no whole number of seconds between 1970 and 9999.
+    What would lie after the year 9999 is milliseconds, unless the writer is trusted. None where it is no whole number
+    of either after 1970.
     """
     seconds = whole(value)
     if seconds is None or seconds < 0:
         return None
     if not trusted and is_doubled(seconds):
         seconds -= APPLE_EPOCH
+    is_millis = not trusted and seconds > moment.LAST_SECOND
     try:
-        return moment.from_seconds(seconds)
+        return moment.from_millis(seconds) if is_millis else moment.from_seconds(seconds)
     except (ValueError, OverflowError):
         return None
 

@@ -14,7 +14,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:
 _SHORT = len("2024-01-02T03:04:05.123456Z")  # what the standard library reads as it is
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # written without a zone it costs a third
-_LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
+LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 
 
 def is_instant(text: object) -> bool:
@@ -42,7 +42,7 @@ def from_millis(millis: int) -> Instant:
 def from_micros(micros: int) -> Instant:
     """Return the instant of UNIX microseconds, with the shortest exact fraction."""
     seconds, rest = divmod(micros, 1_000_000)
-    if not -62135596800 <= seconds <= _LAST_SECOND:
+    if not -62135596800 <= seconds <= LAST_SECOND:
         raise ValueError("outside the years 1 to 9999")
     whole = (_NAIVE_EPOCH + timedelta(seconds=seconds)).isoformat()
     fraction = f".{rest:06d}".rstrip("0") if rest else ""

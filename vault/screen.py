@@ -21,9 +21,9 @@ from typing import IO, Any
 import click
 
 from vault.errors import UsageError
-from vault.text import aligned, clean, clean_lines, is_numeric, json_text
+from vault.text import aligned, clean, clean_lines, is_numeric, json_text, numbered
 
-__all__ = ["Progress", "Session", "clean", "clean_lines", "command", "prepare_streams"]
+__all__ = ["Progress", "Session", "clean", "clean_lines", "command", "numbered", "prepare_streams"]
 
 _DRAWN_ROWS = 500  # rich needs a second for some thousand rows
 _QUIET_SECONDS = 1.0

@@ -40,6 +40,14 @@ def clean_lines(text: str) -> str:
     return "\n".join(map(clean, text.split("\n")))
 
 
+def numbered(n: int, thing: str) -> str:
+    """Return "1 item" or "3 items"; of a longer name the word before "of" is the one that is many."""
+    head, of, rest = thing.partition(" of ")
+    if n != 1:
+        head = f"{head[:-1]}ies" if head.endswith("y") and not head.endswith("ey") else f"{head}s"
+    return f"{n:,} {head}{of}{rest}"
+
+
 def json_text(value: Any, *, indent: int = 0, wide: bool = True) -> str:
     """Return the value as JSON and a newline, hostile characters and, unless ``wide``, all beyond ASCII as escapes.
 

@@ -45,6 +45,7 @@ _LABELS = {
     "tel": "Phone",
     "content": "Notes",
     "url": "URL",
+    "decrypted_size": "Bytes",
 }
 _ITEM_MEMBERS = ("subtitle", "template", "expires_at", "last_used_at", "creation_at", "modified_at")
 _ITEM_LABELS = {
@@ -97,7 +98,8 @@ def rows(item: Item) -> list[Row]:
     """Return every value of an item but title, folders and tags, in the order a person reads it."""
     found = [row for credential in item.credentials for row in _of_credential(credential)]
     addresses = [Row("Website", Field(value=url.url), False, url.match or "", "url") for url in item.urls]
-    at = 1 + max((n for n, row in enumerate(found) if row.name in ("username", "password")), default=-1)
+    of_login = (n for n, row in enumerate(found) if row.name in ("username", "password") and not row.section)
+    at = 1 + max(of_login, default=-1)
     found[at:at] = addresses
     found += [Row("App", Field(value=app.name or app.bundle_id), False, "", "app") for app in item.android_apps]
     for name in _ITEM_MEMBERS:
@@ -117,7 +119,7 @@ def _of_credential(credential: Credential) -> Iterator[Row]:
     tag = str(credential.__struct_config__.tag)
     for member in msgspec.structs.fields(credential):
         value = getattr(credential, member.name)
-        if member.name == "extra" or value == member.default or value in (None, "", (), {}):
+        if member.name in _UNSEEN.get(tag, _EXTRA) or value == member.default or value in (None, "", (), {}):
             continue
         field = _as_field(value)
         if not field.text:
@@ -127,6 +129,11 @@ def _of_credential(credential: Credential) -> Iterator[Row]:
         yield Row(label, field, field.is_concealed, _SECTIONS.get(tag, ""), name or _name(member.name))
 
 
+_EXTRA = frozenset({"extra"})
+_UNSEEN = {  # what only programs read, and a code's own text, which says again what its members say
+    "file": _EXTRA | {"id", "integrity_hash"},
+    "totp": _EXTRA | {"source"},
+}
 _SECTIONS = {"passkey": "Passkey", "file": "Attachment", "totp": "One-time code", "item-reference": "Link"}
 
 
@@ -211,16 +218,17 @@ def _flat(values: Mapping[str, Any], path: str) -> Iterator[Field]:
             yield from _flat(value, label)
         elif value is not None and value != "" and value != []:
             text = _as_field(value).text
-            hidden = isinstance(value, Secret) or _smells(label) or _holds_secrets(value)
+            hidden = isinstance(value, Secret) or speaks_of_secret(label) or _holds_secrets(value)
             yield concealed(text, label=label) if hidden else Field(value=text, label=label)
 
 
 def _holds_secrets(value: Any) -> bool:
     """Tell whether a key inside a list speaks of a secret."""
     if isinstance(value, Mapping):
-        return any(_smells(str(key)) or _holds_secrets(inner) for key, inner in value.items())
+        return any(speaks_of_secret(str(key)) or _holds_secrets(inner) for key, inner in value.items())
     return isinstance(value, list) and any(map(_holds_secrets, value))
 
 
-def _smells(label: str) -> bool:
+def speaks_of_secret(label: str) -> bool:
+    """Tell whether a word of a label is one by which secrets are called: password, PIN, key, seed, ..."""
     return any(word.lower() in _SMELLS for word in _WORD.findall(label))

@@ -8,7 +8,7 @@ import click
 
 from migrate.commands.shared import open_vault
 from vault.errors import NoSuchRun
-from vault.screen import Session, command
+from vault.screen import Session, command, numbered
 
 if TYPE_CHECKING:
     from vault.store import Store
@@ -32,7 +32,9 @@ def undo(session: Session, run: str | None) -> None:
     session.table(("id", "title"), [(one[:8], title) for one, title in names.items()], title="kept: edited since")
     session.out({"run": chosen, "removed": before - after, "kept": [{"id": i, "title": t} for i, t in names.items()]})
     stays = f"; {len(kept)} edited since stay" if kept else ""
-    gone = f"{before - after:,} items removed" if after <= before else f"{after - before:,} items are back"
+    gone = (
+        f"{numbered(before - after, 'item')} removed" if after <= before else f"{numbered(after - before, 'item')} back"
+    )
     session.done(f"took back run {chosen}: {gone}, {after:,} left{stays}")
 
 
@@ -72,7 +74,7 @@ def runs(session: Session, run: str | None, reveal: bool) -> None:
             for r in found
         ]
     )
-    session.done(f"{len(found)} import{'' if len(found) == 1 else 's'}" if found else "nothing was imported yet")
+    session.done(numbered(len(found), "import") if found else "nothing was imported yet")
 
 
 def _one(session: Session, store: Store, run: str, reveal: bool) -> None:

@@ -10,7 +10,7 @@ import click
 
 from migrate.commands.shared import PATH, counted, open_bytes, open_vault, read_export, reading_options, show_lines
 from vault.errors import NoSuchRun
-from vault.screen import Session, command
+from vault.screen import Session, command, numbered
 
 if TYPE_CHECKING:
     from migrate.moving import Verification
@@ -48,7 +48,7 @@ def inspect(session: Session, source: Path, **given: Any) -> None:
     if opened.adapter is None:
         return
     signature, ledger = opened.adapter.signature, opened.ledger
-    session.say(f"{opened.name} is a {signature.product} export ({opened.format})")
+    session.say(f"{opened.name} is an export of {signature.product} ({opened.format})")
     session.table(("kind", "items"), [(kind, f"{n:,}") for kind, n in kinds.most_common()])
     show_lines(session, ledger, opened.adapter)
     if signature.cannot_hold:
@@ -67,16 +67,19 @@ def inspect(session: Session, source: Path, **given: Any) -> None:
             "warnings": ledger.warnings,
         }
     )
-    session.done(f"{sum(kinds.values()):,} items, {ledger.total:,} values: {counted(dict(kinds)) or 'nothing'}")
+    session.done(
+        f"{numbered(kinds.total(), 'item')}, {numbered(ledger.total, 'value')}: {counted(dict(kinds)) or 'nothing'}"
+    )
 
 
 def _table(session: Session, named: Path, data: bytes, given: dict[str, Any]) -> bool:
     """Show the columns of a table no product is known for; False if the file is no table."""
     from migrate import catalog, mapping
+    from migrate.recognised import look_of
 
-    if catalog.glimpse(data, named.name, given.get("encoding")).kind != "csv":
-        return False
-    return mapping.show(session, data, named.name, given.get("encoding"))
+    encoding = given.get("encoding")
+    seen = catalog.glimpse(data, named.name, encoding)
+    return seen.kind == "csv" and mapping.show(session, data, named.name, encoding, look_of(seen))
 
 
 @command("verify", help="Prove again that everything in an export is in the vault; names what is not.")
@@ -147,9 +150,7 @@ def _tell(session: Session, found: Verification, opened: Source) -> None:
     )
     counts = f"{proof.found:,} of {proof.values:,} values of run {found.run.id} are in the vault"
     if found.missing:
-        session.done(
-            f"NOT all there: {counts}; {len(found.missing)} place{'' if len(found.missing) == 1 else 's'} named above"
-        )
+        session.done(f"NOT all there: {counts}; {numbered(len(found.missing), 'place')} named above")
     elif found.edited:
         session.done(f"{counts}; {len(found.edited)} were edited since and are kept in history or trash")
     else:
@@ -190,7 +191,7 @@ def formats(session: Session, name: str | None) -> None:
             for one in found
         ]
     )
-    session.done(f"{len(found)} format{'' if len(found) == 1 else 's'}")
+    session.done(numbered(len(found), "format"))
 
 
 def _with_attachments(name: str) -> bool:

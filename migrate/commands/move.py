@@ -14,6 +14,7 @@ import click
 from migrate.commands.shared import (
     LOSSES,
     PATH,
+    check_report,
     counted,
     open_export,
     open_vault,
@@ -23,7 +24,7 @@ from migrate.commands.shared import (
     write_report,
 )
 from vault.errors import UsageError
-from vault.screen import Session, clean, command
+from vault.screen import Session, clean, command, numbered
 
 if TYPE_CHECKING:
     from migrate.moving import Outcome
@@ -56,8 +57,9 @@ def migrate(
     **given: Any,
 ) -> int:
     """Move each source in one transaction: all of them, or none."""
-    if len({p.resolve() for p in sources}) < len(sources):
+    if len(set(map(os.path.realpath, sources))) < len(sources):
         raise UsageError("the same file is named twice")
+    check_report(report, *sources)
     options = mapped(session, maps, profile, given)
     opened = [open_export(path, given, options) for path in sources]
     folder = tuple(part for part in (into or "").split("/") if part)
@@ -191,16 +193,21 @@ def _tell(session: Session, opened: list[Source], outcomes: list[Outcome], dry_r
         if source.adapter is None:
             continue
         many = sum(outcome.items.values())
-        session.say(f"{source.name} is a {source.adapter.product} export ({source.format}): {_contents(many, outcome)}")
+        session.say(
+            f"{source.name} is an export of {source.adapter.product} ({source.format}): {_contents(many, outcome)}"
+        )
         items = outcome.summary()["items"]
         session.table(list(items), [[f"{n:,}" for n in items.values()]], title="items")
         show_values(session, outcome.ledger.values())
         show_lines(session, outcome.ledger, source.adapter)
         if outcome.conflicts:
             session.warn(
-                f"{len(outcome.conflicts)} accounts have another password here than in the export; both are kept: "
-                "keyferry list shows them with a mark"
+                "accounts that have another password here than in the export: "
+                f"{len(outcome.conflicts):,}; both are kept, and keyferry list shows them with a mark"
             )
+        if outcome.ledger.quarantine and not dry_run:
+            aside = numbered(len(outcome.ledger.quarantine), "record")
+            session.say(f"set aside unread: {aside}; keyferry runs {outcome.run} --reveal shows them as they stood")
         _advise(session, source)
     session.out(_summary(outcomes))
     if reminder:
@@ -209,7 +216,7 @@ def _tell(session: Session, opened: list[Source], outcomes: list[Outcome], dry_r
 
 
 def _contents(many: int, outcome: Outcome) -> str:
-    return f"{many:,} item{'' if many == 1 else 's'}" + (f" ({counted(outcome.kinds)})" if many else "")
+    return numbered(many, "item") + (f" ({counted(outcome.kinds)})" if many else "")
 
 
 def _advise(session: Session, source: Source) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vault.errors import UsageError
-from vault.screen import Session, clean
+from vault.screen import Session, clean, numbered
 
 if TYPE_CHECKING:
     from migrate.adapter import Adapter
@@ -106,26 +107,41 @@ def show_lines(session: Session, ledger: Ledger, adapter: Adapter) -> None:
         session.warn(text)
 
 
+def check_report(path: Path | None, *used: Path) -> None:
+    """Refuse a report's name before any work is done; it may be that of no file the command reads or writes."""
+    if path is None:
+        return
+    if path.suffix.lower() not in (".json", ".html"):
+        raise UsageError("a report is a .json or a .html file", hint="name it so: --report report.html")
+    if os.path.realpath(path) in map(os.path.realpath, used):
+        raise UsageError(f"the report would be written over {path.name}", hint="name another file for it")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the report", hint="make it, or name another")
+
+
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON or HTML, by the file's suffix, readable by its owner only."""
     from migrate.report import as_html, as_json
     from vault.files import write_private
 
-    if path.suffix.lower() not in (".json", ".html"):
-        raise UsageError("a report is a .json or a .html file", hint="name it so: --report report.html")
     text = as_html(report) if path.suffix.lower() == ".html" else as_json(report)
     write_private(path, text.encode("utf-8"))
 
 
 def counted(kinds: dict[str, int]) -> str:
     """Return "9 logins, 3 notes" for counts by kind."""
-    return ", ".join(f"{n:,} {_plural(kind, n)}" for kind, n in sorted(kinds.items(), key=lambda pair: -pair[1]))
+    most_first = sorted(kinds.items(), key=lambda pair: -pair[1])
+    return ", ".join(numbered(n, _KINDS.get(kind) or kind.replace("-", " ")) for kind, n in most_first)
 
 
-def _plural(word: str, n: int) -> str:
-    if n == 1:
-        return word
-    return f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
+_KINDS = {
+    "api-key": "API key",
+    "custom": "item of another kind",
+    "drivers-license": "driver's license",
+    "ssh-key": "SSH key",
+    "totp": "one-time code",
+    "wifi": "Wi-Fi network",
+}
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

@@ -12,6 +12,7 @@ import click
 from migrate.commands.shared import (
     LOSSES,
     PATH,
+    check_report,
     counted,
     open_export,
     open_vault,
@@ -22,7 +23,7 @@ from migrate.commands.shared import (
     write_report,
 )
 from vault.errors import CannotRead, KeyferryError, TargetExists, UsageError
-from vault.screen import Session, command
+from vault.screen import Session, command, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ def convert(
     **given: Any,
 ) -> int:
     """Read, prove, write, read again."""
+    check_report(report, source, dest)
     seal = _sealing(to, dest, out_password_file, given.get("password_file"))
     if source.is_dir():
         return _folder(session, source, dest, to, accept_losses, given, seal)
@@ -158,14 +160,16 @@ def _tell(
     if str(dest) == "-":
         return bool(out.losses or ledger.quarantine or ledger.dropped_lines), made
     kinds = Counter(kind_of(item) for item in got.items)
-    session.say(f"{got.source.name} is a {got.source.adapter.product} export: {counted(kinds) or 'no items'}")
+    session.say(f"{got.source.name} is an export of {got.source.adapter.product}: {counted(kinds) or 'no items'}")
     show_values(session, values)
     show_lines(session, ledger, got.source.adapter)
     rows = [(member, f"{items:,}", f"{n:,}") for member, items, n in losses]
     session.table((f"{target.product} cannot hold", "items", "values"), rows)
     session.out(summary)
-    left = f"; {sum(v for _, _, v in losses):,} values left out, listed above" if losses else "; nothing left out"
-    session.done(f"wrote {len(got.items):,} items to {dest.name} as {target.name}, read again and compared{left}")
+    left = f"{numbered(sum(v for _, _, v in losses), 'value')} left out, listed above" if losses else "nothing left out"
+    session.done(
+        f"wrote {numbered(len(got.items), 'item')} to {dest.name} as {target.name}, read again and compared; {left}"
+    )
     return bool(out.losses or ledger.quarantine or ledger.dropped_lines), made
 
 
@@ -230,6 +234,7 @@ def export(
     from migrate import converting
     from migrate.giving import Outgoing
 
+    check_report(report, dest)
     target = converting.target_of(to)
     seal = _sealing(to, dest, out_password_file)
     with open_vault(session, read_only=True) as store:
@@ -262,7 +267,7 @@ def export(
         session.out(summary)
         if out_password_file is None:
             session.warn(f"{dest.name} holds your secrets in clear; delete it when it has served")
-        session.done(f"wrote {len(items):,} items to {dest.name} as {target.name}, read again and compared")
+        session.done(f"wrote {numbered(len(items), 'item')} to {dest.name} as {target.name}, read again and compared")
     return LOSSES if losses and not accept_losses else 0
 
 

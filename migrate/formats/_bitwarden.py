@@ -70,7 +70,9 @@ PASSPORT_MEMBERS: Members = {
 # What CXF's types have no member for stands in sections of custom fields that go back in place: id, then keys.
 CONTACT_SECTION = "bitwarden-contact"
 BANK_SECTION = "bitwarden-bank-account"
+EXPIRY_SECTION = "bitwarden-card-expiry"  # a month without a year, or what is no month of a year
 SECTIONS = {
+    EXPIRY_SECTION: ("expMonth", "expYear"),
     CONTACT_SECTION: ("company", "email", "username"),
     BANK_SECTION: (
         *("bankName", "nameOnAccount", "accountType", "accountNumber", "routingNumber", "branchNumber"),

@@ -23,6 +23,7 @@ from migrate.formats._bitwarden import (
     CARD,
     CARD_MEMBERS,
     CONTACT_SECTION,
+    EXPIRY_SECTION,
     FIELD,
     IDENTITY,
     LICENSE,
@@ -256,7 +257,8 @@ class Writer:
             card = msgspec.structs.replace(card, expiry_date=None)
             month, year = str(int(found[2])), found[1]
         self.left.append(card)
-        return self.members(model.CreditCard, CARD_MEMBERS) | {"expMonth": month, "expYear": year}
+        made = self.members(model.CreditCard, CARD_MEMBERS)
+        return made | ({"expMonth": month, "expYear": year} if month else self.section(EXPIRY_SECTION))
 
     def identity(self) -> dict[str, Any]:
         """Take a person: name, address, contact and numbers of documents."""

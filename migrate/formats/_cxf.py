@@ -37,6 +37,8 @@ def parse(source: Source) -> Parsed:
     """Read a Header, one Account or a list of Accounts; or the same in a container with its documents."""
     data = None if source.archive is None else source.archive.read(MEMBER)
     frame, records = source.json(data, "" if data is None else MEMBER)
+    if any(not isinstance(account.get("items", []), list | None) for account in cxf.accounts_of(frame)):
+        raise TypeError("items is no list")
     reader = _Reader(source, frame)
     return Parsed(reader.records(records), reader.item, extras=reader.extras, others=reader.others)
 
@@ -133,17 +135,21 @@ class _Reader:
 
     def _warn(self) -> None:
         ledger = self.source.ledger
+        version = self.extras.get("version")
+        major = version.get("major") if isinstance(version, dict) else version
+        if isinstance(major, int) and major > 1:
+            ledger.warn(f"the file says that it is CXF {major}; it is read as CXF 1, and what is new in it is kept raw")
         if many := self.doubled.total():
             ledger.changed_lines.subtract(self.doubled)
             ledger.changed_lines["apple_epoch_twice"] += many
             ledger.warn(
-                f"{many} dates lay 31 years ahead, because their writer counted from the year 2001 twice; "
-                "they were set right"
+                "dates that lay 31 years ahead, because their writer counted from the year 2001 twice: "
+                f"{many:,}; they were set right"
             )
         if self.unreadable:
-            ledger.warn(f"{self.unreadable} one-time codes have a key that is no base32; they are kept as they are")
+            ledger.warn(f"one-time codes whose key is no base32: {self.unreadable:,}; they are kept as they are")
         if self.unknown:
-            ledger.warn(f"{self.unknown} credentials are of a type that CXF 1.0 does not have; they are kept raw")
+            ledger.warn(f"credentials of a type that CXF 1.0 does not have: {self.unknown:,}; they are kept raw")
 
     # items
 
@@ -198,6 +204,7 @@ class _Reader:
             elif kind == "keyferry-unknown":
                 self.unknown += 1
         if self.members and f"{DOCUMENTS}{row.get('icon')}" in self.members:
+            self.source.ledger.total += 1
             self._document(f"{DOCUMENTS}{row['icon']}")
 
     def _all_ids(self) -> dict[tuple[int, str], str]:

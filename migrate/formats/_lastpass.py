@@ -1,8 +1,9 @@
 """LastPass' typed secure notes: their labels, how they are cut up, and how they are written (dossier: LastPass 3.2).
 
 A typed note is one text: ``NoteType:``, ``Language:``, then ``Label:Value`` lines without any escaping, at last
-``Notes:`` whose value runs to the end. A line begins a value if its label is one of the type; otherwise it continues
-the value before. In a type not known here, or a note with none of its type's labels, any text before a colon is one.
+``Notes:`` whose value runs to the end. A line begins a value if its label is one of the type. A line with another label
+does so too, except below a key or an address, which may have several lines; all else continues the value before. In a
+type not known here, or a note with none of its type's labels, any text before a colon is a label.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from migrate.rules import each
 from vault import model
 from vault.model import CONCEALED, CustomFields, Field
 from vault.secret import Secret
+from vault.views import speaks_of_secret
 
 NOTE = "http://sn"
 SECTION = "lastpass-note"  # the section of what CXF's types have no member for
@@ -78,14 +80,27 @@ def _pairs(lines: Lines, labels: frozenset[str]) -> Pairs:
         if mark and label == NOTES:
             found.append((NOTES, value + "".join(f"{before}{more}" for more, before in lines[number + 1 :])))
             break
-        begins = label in labels if labels else label.strip() and not value.startswith("//")
-        if mark and begins:
+        goes_on = bool(found) and _may_go_on(*found[-1], bool(labels))
+        if mark and (label in labels or (not goes_on and _may_be_label(label, value))):
             found.append((label, value))
         elif found:
             found[-1] = (found[-1][0], f"{found[-1][1]}{end}{line}")
         else:
             found.append(("", line))
     return found
+
+
+_LONG = ("Address", "Key")  # ends of labels whose values may have lines of their own
+_LONGEST_LABEL = 60
+
+
+def _may_go_on(label: str, value: str, is_known: bool) -> bool:
+    """Whether a line below a value may belong to it although it looks like a label with its value."""
+    return (is_known and label.endswith(_LONG)) or value.rfind("-----BEGIN") > value.rfind("-----END")
+
+
+def _may_be_label(label: str, value: str) -> bool:
+    return 0 < len(label.strip()) <= _LONGEST_LABEL and not value.startswith("//")
 
 
 def iso_date(text: str) -> str | None:
@@ -230,7 +245,7 @@ def _field(value: str, kind: str, label: str) -> Field:
         return Field(value=found, label=label, field_type="date")
     if kind in _DATES and (found := iso_month(value)):
         return Field(value=found, label=label, field_type="year-month")
-    if kind == CONCEALED or label in HIDDEN or kind == "secret":
+    if kind in (CONCEALED, "secret") or label in HIDDEN or speaks_of_secret(label):
         return model.concealed(value, label=label)
     return Field(value=value, label=label)
 

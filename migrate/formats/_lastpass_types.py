@@ -167,6 +167,7 @@ NOTE_TYPES: dict[str, NoteType] = {
         dates=frozenset({"Purchase Date"}),
     ),
 }
+NOTE_TYPES |= dict.fromkeys(("American Express", "Mastercard", "VISA"), NOTE_TYPES["Credit Card"])
 _ANY = NoteType(())
 
 

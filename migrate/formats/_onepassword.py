@@ -9,8 +9,9 @@ is kept as a *name* in JSON, so that nothing shows it as a field and no proof ta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -174,6 +175,40 @@ def _loaded(text: str) -> dict[str, Any]:
 def raw(extra: dict[str, Any]) -> dict[str, Any]:
     """Return an ``extra`` without the structure in it."""
     return {key: value for key, value in extra.items() if key != KEPT} if kept(extra) else extra
+
+
+# -- how good a password is, as the product reckons it: nothing that anybody wrote
+
+
+class _Entropy:
+    """The numbers that the product reckons for a password in bits."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value < _MOST_BITS
+
+
+_MOST_BITS = 100_000
+RATINGS: dict[str, Container[Any]] = {"ps": range(101), "pbe": _Entropy()}
+
+
+def ratings_of(overview: dict[str, Any]) -> dict[str, Any]:
+    """Pop what the product says of a password's quality; numbers as texts, which keep every digit."""
+    made: dict[str, Any] = {"pgrng": overview.pop("pgrng")} if isinstance(overview.get("pgrng"), bool) else {}
+    for key, known in RATINGS.items():
+        value = overview.get(key)
+        if isinstance(value, int | Decimal) and not isinstance(value, bool) and value in known:
+            made[key] = str(overview.pop(key))
+    return made
+
+
+def as_ratings(details: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``ratings_of`` popped."""
+    made = {"pgrng": details["pgrng"]} if "pgrng" in details else {}
+    return made | {key: _number(details[key]) for key in RATINGS if key in details}
+
+
+def _number(text: str) -> int | Decimal:
+    return int(text) if text.isdigit() else Decimal(text)
 
 
 # -- how a field is shown

@@ -20,6 +20,17 @@ from vault.secret import Secret
 Attach = Callable[[dict[str, Any]], dict[str, Any]]  # pops a file's names, returns the members of model.File
 
 
+def listed(part: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Pop a list of objects; raises ``TypeError`` where it holds anything else, and then the record is set aside.
+
+    It cannot stay as it is: the values in it that have rules would have to change.
+    """
+    found = taking.objects(part, key)
+    if part.get(key):
+        raise TypeError(f"{key} is no list of objects")
+    return found
+
+
 def own_id(part: dict[str, Any], key: str = "id") -> str | None:
     """Pop an id; None for one we made ourselves."""
     found = taking.optional(part, key)
@@ -125,7 +136,7 @@ class Sections:
         """Read all sections; what has a typed home leaves them, and remembers its place where that is not the usual."""
         rows, shells, blank = [], [], []
         for data in found:
-            rows.append([self._entry(one) for one in taking.objects(data, "fields")])
+            rows.append([self._entry(one) for one in listed(data, "fields")])
             shells.append(self._shell(data))
             blank.append(shells[-1] == CustomFields() and all(isinstance(one, op.Thing) for one in rows[-1]))
         things = [one for row in rows for one in row if isinstance(one, op.Thing)]

@@ -231,8 +231,7 @@ def _with_unknown(writing: Writing, made: dict[str, Any]) -> dict[str, Any]:
     item = writing.item
     details, outer = op.kept(item.extra), dict(op.raw(item.extra))
     inner = dict(outer.pop("item", {})) if details.get("wrapped") else outer
-    if "pgrng" in details:
-        made["overview"]["pgrng"] = details["pgrng"]
+    made["overview"] |= op.as_ratings(details)
     if item.archived and inner.pop("state", None) is not None:
         writing.out.lose(item, "a state that was not understood, and was replaced")
     index = inner.get("favIndex")

@@ -29,8 +29,9 @@ from migrate.packed import (
 from migrate.shape import changed, codes
 from migrate.source import Record
 from vault import model
-from vault.model import BasicAuth, Field, Item, Totp, Url
+from vault.model import BasicAuth, Field, Item, Totp, Url, concealed
 from vault.secret import Secret
+from vault.views import speaks_of_secret
 
 _CONTENT = (
     "type",
@@ -52,9 +53,7 @@ SIGNATURE = Signature(
     product="Bitwarden",
     suffix=".csv",
     kind="csv",
-    header=frozenset(
-        {"type", "name", "notes", "fields", "login_uri", "login_username", "login_password", "login_totp"}
-    ),
+    header=frozenset({"type", "name", "login_uri", "login_username", "login_password"}),
     export_steps="Settings > Export vault > file format .csv",
     cannot_hold=(
         *("cards", "identities", "SSH keys", "passkeys", "old passwords", "attachments"),
@@ -71,14 +70,14 @@ def _item(record: Record, _: Beside) -> Item:
     draft, data = Draft(record), record.data
     draft.title = data.pop("name")
     kind = data.pop("type") if data["type"] in ("login", "note") else ""
-    draft.auth = kind == "login" or (not kind and any(data[name] for name in _LOGIN_CELLS))
+    draft.auth = kind == "login" or (not kind and any(data.get(name) for name in _LOGIN_CELLS))
     if draft.auth:
         _login(draft)
-    note = data.pop("notes")
+    note = data.pop("notes", "")
     if note:
         draft.notes.append(note)
-    if fields := data.pop("fields"):
-        draft.fields += [Field(label=label, value=value) for label, value in split_labels(fields)]
+    if fields := data.pop("fields", ""):
+        draft.fields += [_field(label, value) for label, value in split_labels(fields)]
     _folders(draft)
     for name, column in (("favorite", _favorite), ("reprompt", _reprompt)):
         cell = data.pop(name, "")
@@ -94,8 +93,13 @@ def _login(draft: Draft) -> None:
     data = draft.record.data
     draft.urls += [Url(url=address) for address in split_uris(data.pop("login_uri"))]
     draft.username, draft.password = data.pop("login_username"), data.pop("login_password")
-    if code := data.pop("login_totp"):
+    if code := data.pop("login_totp", ""):
         draft.codes.append(code_of(draft.record, code, "totp"))
+
+
+def _field(label: str, value: str) -> Field:
+    """Return a field; the file does not say which are hidden, so one whose label speaks of a secret is."""
+    return concealed(value, label=label) if speaks_of_secret(label) else Field(label=label, value=value)
 
 
 def _folders(draft: Draft) -> None:

@@ -16,6 +16,7 @@ from migrate.formats._bitwarden import (
     CARD,
     CARD_MEMBERS,
     CONTACT_SECTION,
+    EXPIRY_SECTION,
     FIELD,
     HIDDEN,
     IDENTITY,
@@ -40,6 +41,7 @@ from migrate.formats._bitwarden import (
 )
 from migrate.formats._bitwarden_zip import render, zipped
 from migrate.leaving import UNREADABLE
+from migrate.recognised import OF_ACCOUNT, unread
 from migrate.shape import changed, codes
 from migrate.source import Record, Source
 from migrate.taking import hidden, instant, keep, nested, objects, optional, text
@@ -85,9 +87,10 @@ _Ids = dict[str, str]  # an id of the source -> the collection's
 def parse(source: Source) -> Parsed:
     """Read folders and items; nested folders are a convention of ``/`` in names."""
     frame, records = source.json()
-    taking.flag(frame, "encrypted")
+    if taking.flag(frame, "encrypted"):  # without a password of its own: else it was opened before
+        raise unread(OF_ACCOUNT, source.name)
     folders, collections = (_listed(source, frame, kind) for kind in ("folder", "collection"))
-    if frame.pop("items", None):
+    if frame.pop("items", None) not in (None, []):
         raise TypeError("items is no list")
     source.ledger.elsewhere("", frame)
     return Parsed(records, partial(_item, folders, collections), extras=frame)
@@ -265,11 +268,13 @@ def _card(record: Record, data: dict[str, Any]) -> _Read:
     expiry = rules.expiry_month(None, card)
     if expiry is not None:
         del card["expMonth"], card["expYear"]
-    taking.forget_empty(card, "expMonth", "expYear")
     month = Field(value=expiry[0], field_type="year-month") if expiry else None
-    made = model.CreditCard(expiry_date=month, **taking.fields(card, CARD_MEMBERS))
+    made: list[Any] = [model.CreditCard(expiry_date=month, **taking.fields(card, CARD_MEMBERS))]
+    half = _section(EXPIRY_SECTION, card)
+    if half.fields:
+        made.append(half)
     keep(data, "card", card)
-    return [made], ()
+    return made, ()
 
 
 def _identity(record: Record, data: dict[str, Any]) -> _Read:

@@ -32,5 +32,5 @@ ADAPTER = table(
     SIGNATURE,
     {"name": title, "url": url, "username": username, "password": password, "note": note},
     standards=(("name", "url", "username", "password", "note"), ("name", "url", "username", "password")),
-    dialect=Dialect(least=4, ends_with_line=True, takes=has_login),
+    dialect=Dialect(least=4, takes=has_login),
 )

@@ -29,6 +29,8 @@ from vault.secret import Secret
 
 GROUP, NO_ADDRESS = "http://group", "http://"
 NO_FOLDER = frozenset({"(none)", "(keine)"})
+LOGIN_CELLS = ("username", "password", "totp")
+LOGIN_OF_NOTE = "lastpass-login-of-note"  # the section of what a note's row has in the cells of logins
 ROW = "row"  # in a folder's ``extra``: the number of its marker
 COLUMNS = ("url", "username", "password", "totp", "extra", "name", "grouping", "fav")
 
@@ -87,12 +89,21 @@ def _login(record: Record, data: dict[str, Any]) -> list[Any]:
 def _note(data: dict[str, Any]) -> tuple[list[Any], str | None]:
     text = data.pop("extra")
     typed = cut(text)
-    if typed is None:
-        return [model.Note(content=Secret(text))], None
-    reader = Reader(typed)
-    if reader.kept:
-        data["extra"] = reader.kept
-    return reader.credentials(), typed.type
+    made: list[Any] = [model.Note(content=Secret(text))]
+    if typed is not None:
+        reader = Reader(typed)
+        if reader.kept:
+            data["extra"] = reader.kept
+        made = reader.credentials()
+    cells = {name: cell for name in LOGIN_CELLS if (cell := data.pop(name, ""))}
+    if cells:
+        fields = tuple([_login_field(name, cell) for name, cell in cells.items()])
+        made.append(CustomFields(id=LOGIN_OF_NOTE, fields=fields))
+    return made, typed.type if typed else None
+
+
+def _login_field(name: str, cell: str) -> Field:
+    return Field(value=cell, label=name) if name == "username" else model.concealed(cell, label=name)
 
 
 def _extra(record: Record) -> dict[str, Any]:
@@ -118,6 +129,7 @@ def _folder_marker(record: Record, beside: Beside) -> None:
 def _rows(leaving: Leaving) -> Iterator[Row]:
     row: Row = {"fav": "1" if leaving.offer.take("favorite") else "0", "grouping": leaving.folder("\\", _split)}
     row["name"] = leaving.title()
+    row |= {field.label or "": field.text for field in _section(leaving, LOGIN_OF_NOTE)}
     kind = _note_type(leaving)
     if kind is not None:
         row |= {"url": NOTE, "extra": _typed_text(leaving, kind)}
@@ -173,7 +185,7 @@ def _typed_text(leaving: Leaving, own_type: str) -> str:
     kept = leaving.item.extra.get("extra", {}) if leaving.own else {}
     values = _labelled(leaving, own_type)
     notes = leaving.notes()
-    pairs = _lastpass.arranged(own_type, values, _section(leaving) if leaving.own else [], kept)
+    pairs = _lastpass.arranged(own_type, values, _section(leaving, SECTION), kept)
     moved: list[Field] = []
     if not _lastpass.reads_back(own_type, pairs):
         moved = [Field(value=text, label=label) for label, text in pairs if not _is_safe(own_type, label, text)]
@@ -207,10 +219,10 @@ def _labelled(leaving: Leaving, own_type: str) -> dict[str, str]:
     return values
 
 
-def _section(leaving: Leaving) -> list[Field]:
-    """Take the fields that came out of a typed note."""
-    for part in leaving.parts:
-        if isinstance(part[0], CustomFields) and part[0].id == SECTION:
+def _section(leaving: Leaving, own_id: str) -> list[Field]:
+    """Take the fields of a section of LastPass' own, such as those that came out of a typed note."""
+    for part in leaving.parts if leaving.own else ():
+        if isinstance(part[0], CustomFields) and part[0].id == own_id:
             leaving.remove(part)
             return list(part[0].fields)
     return []

@@ -17,11 +17,11 @@ from migrate.adapter import Adapter, Parsed, Signature
 from migrate.formats import _onepassword as op
 from migrate.formats import _onepassword_rules as rules
 from migrate.formats._onepassword_attachments import Attachments
-from migrate.formats._onepassword_fields import Sections, login_fields
+from migrate.formats._onepassword_fields import Sections, listed, login_fields
 from migrate.formats._onepassword_write import render
 from migrate.linking import Linking
 from migrate.records import read_json
-from migrate.shape import changed, codes, spell_surrogates
+from migrate.shape import Codes, changed, codes, spell_surrogates
 from migrate.source import Record, Source
 from migrate.taking import nested, objects, optional, text
 from vault import model
@@ -78,7 +78,11 @@ _ITEM: dict[str, Any] = {
         "passwordHistory": {"*": {"time": changed(rules.time_in_seconds)}},
         "documentAttributes": _FILE,
     },
-    "overview": {"url": changed(rules.first_address_again), "urls": {"*": {"mode": codes(*MODES)}}},
+    "overview": {
+        "url": changed(rules.first_address_again),
+        "urls": {"*": {"mode": codes(*MODES)}},
+        **{key: Codes(known) for key, known in op.RATINGS.items()},
+    },
 }
 SHAPE = {**_ITEM, "item": _ITEM}  # early files wrap each item
 FRAME = {"accounts": {"*": {"vaults": {"*": {"attrs": {"type": codes("P", "E", "U")}}}}}}
@@ -220,9 +224,9 @@ class _Export:
         made = {
             "template": template,
             "credentials": tuple(self._credentials(record, details, str(code) if template else "")),
-            "history": tuple(_past(record, one) for one in objects(details, "passwordHistory")),
+            "history": tuple(_past(record, one) for one in listed(details, "passwordHistory")),
             "source_id": optional(data, "uuid"),
-            "kept": {"pgrng": overview.pop("pgrng")} if isinstance(overview.get("pgrng"), bool) else {},
+            "kept": op.ratings_of(overview),
             **self._overview(record, overview),
             **self._states(data),
         }
@@ -269,10 +273,10 @@ class _Export:
         }
 
     def _credentials(self, record: Record, details: dict[str, Any], code: str) -> list[Any]:
-        login, form = login_fields(record, objects(details, "loginFields"), code)
+        login, form = login_fields(record, listed(details, "loginFields"), code)
         note = text(details, "notesPlain")
         sections = Sections(record, code, self.files.attach)
-        sections.read(objects(details, "sections"))
+        sections.read(listed(details, "sections"))
         made = self._typed(code, login, sections, details)
         made += [*sections.things.get(model.Totp, []), *sections.things.get(model.SshKey, [])]
         if rules.names_file(details.get("documentAttributes")):

@@ -44,6 +44,8 @@ SIGNATURE = Signature(
 
 def parse(source: Source) -> Parsed:
     """Read one item an address; what is no address goes to quarantine as it stands."""
+    if b"\n" in source.data and not source.data.endswith((b"\n", b"\r")):
+        source.ledger.warn("the last line has no line end; if the file was cut off there, its code is not complete")
     return Parsed(_records(source), _item)
 
 

@@ -36,6 +36,14 @@ def test_fields_that_came_from_bitwarden_stand_as_they_stood() -> None:
     assert back[1]["fields"] == "address: 7 Harbour Lane\nFlat 3\ncity: Exampleville"
 
 
+def test_a_file_made_for_bitwarden_may_leave_columns_out() -> None:
+    data = b"folder,type,name,login_uri,login_username,login_password\nMail,login,Post,https://a.example.test,ada,007\n"
+    loaded = laws.load(None, data)
+    auth = find(loaded.items[0], BasicAuth)
+    assert (loaded.source.format, auth.username.text, auth.password.text) == ("bitwarden_csv", "ada", "007")
+    assert laws.render("bitwarden_csv", loaded.items, loaded.collections, loaded.extras)[0].rstrip() == data.rstrip()
+
+
 def test_a_card_becomes_a_note_with_fields() -> None:
     card = CreditCard(number=concealed("4111"), verification_number=concealed("123"))
     (row,) = written(Item(id="c", title="Visa", credentials=(card, Note(content=Secret("call")))))

@@ -39,6 +39,7 @@ from vault.model import (
     Url,
     concealed,
     find,
+    find_all,
 )
 from vault.secret import Secret
 
@@ -270,12 +271,13 @@ def test_a_type_is_a_number_its_digits_or_the_object_that_is_there(kind: Any) ->
         ("July", "2029", None),
     ],
 )
-def test_month_and_year_of_a_card_become_one_date_or_stay(month: Any, year: Any, expected: str | None) -> None:
+def test_month_and_year_of_a_card_become_one_date_or_fields(month: Any, year: Any, expected: str | None) -> None:
     item = one({"type": 3, "name": "x", "card": {"expMonth": month, "expYear": year}})
     expiry = find(item, CreditCard).expiry_date
-    stays = {key: value for key, value in (("expMonth", month), ("expYear", year)) if value}
+    said = [(key, value) for key, value in (("expMonth", month), ("expYear", year)) if value]
     assert expiry == (Field(value=expected, field_type="year-month") if expected else None)
-    assert item.extra == ({} if expected else {"card": stays})
+    fields = [(f.label, f.text) for section in find_all(item, CustomFields) for f in section.fields]
+    assert (fields, item.extra) == ([] if expected else said, {})
 
 
 @pytest.mark.parametrize("state", ["archived", "trashed"])

@@ -288,3 +288,29 @@ def test_a_header_of_its_own_comes_back_with_the_columns_that_were_added() -> No
     assert data.decode().splitlines()[0] == ",".join(
         ("zone", "collections", "favorite", *bitwarden_csv.ORGANIZATION[1:], "later")
     )
+
+
+@pytest.mark.parametrize("note", ["", ",", ",note", ",note\n"])
+def test_a_last_login_without_line_end_is_taken_and_told(note: str) -> None:
+    """Editors leave the last line end out far more often than a file is cut off within its last cell."""
+    header, row = f"name,url,username,password{',note' if note else ''}\n", f"a,https://a.example.test,ada,007{note}"
+    loaded = laws.load(None, f"{header}{row}".encode())
+    assert [find(item, BasicAuth).password.text for item in loaded.items] == ["007"]
+    assert (loaded.ledger.quarantine, len(loaded.ledger.warnings)) == ([], 0 if note.endswith("\n") else 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "warnings"),
+    [
+        (b"Title,Url,Username,Password\nPost,https://a.example.test,ada,", 1),
+        (b"Title,Url,Username,Password\nPost,https://a.example.test,ada,\n", 0),
+        (
+            b"folder,favorite,type,name,notes,fields,login_uri,login_username,login_password,login_totp\n,,login,a,,,,b,c,",
+            0,
+        ),
+    ],
+)
+def test_an_empty_last_cell_without_line_end_is_told_where_the_product_ends_its_lines(
+    data: bytes, warnings: int
+) -> None:
+    assert len(laws.load(None, data).ledger.warnings) == warnings

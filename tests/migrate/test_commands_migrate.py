@@ -107,6 +107,8 @@ def test_what_was_set_aside_is_exit_3_unless_it_is_accepted(terminal: Terminal) 
     done = terminal("migrate", bad)
     assert done.code == 3
     assert "quarantined  items/0 (line " in done.out
+    (run,) = (line.split()[7] for line in done.out.splitlines() if line.startswith("set aside unread: 1 record;"))
+    assert '"reprompt": NaN' in terminal("runs", run, "--reveal").out
     assert terminal("migrate", bad, "--accept-losses").code == 0
 
 
@@ -114,7 +116,7 @@ def test_a_conflict_is_told_on_standard_error(terminal: Terminal) -> None:
     assert terminal("migrate", terminal.write("1.csv", CHROME)).code == 0
     done = terminal("migrate", terminal.write("2.csv", CHROME.replace(b"007", b"008")))
     assert done.code == 0
-    assert "warning: 1 accounts have another password here than in the export; both are kept" in done.err
+    assert "warning: accounts that have another password here than in the export: 1; both are kept" in done.err
     assert count(terminal) == 3
 
 
@@ -183,6 +185,14 @@ def test_inspect_counts_and_shows_no_values(terminal: Terminal, file: Path) -> N
     shown = terminal("inspect", file).out + done.out
     assert all(text not in shown for text in ("kr,on", "battery", "My bank", "4111", "ada@"))
     assert state(terminal) == before
+
+
+def test_one_item_and_a_product_of_any_name_make_a_sentence(terminal: Terminal) -> None:
+    file = terminal.write("codes.txt", b"otpauth://totp/Mail:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n")
+    said = "codes.txt is an export of Authenticator apps (list of otpauth addresses) (otpauth_uris)"
+    shown = terminal("inspect", file).out.splitlines()
+    assert (shown[0], shown[-1]) == (said, "1 item, 1 value: 1 one-time code")
+    assert terminal("migrate", file).out.startswith(f"{said}: 1 item (1 one-time code)\n")
 
 
 # --- convert

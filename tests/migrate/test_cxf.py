@@ -120,9 +120,33 @@ def test_a_link_to_an_item_that_is_not_in_the_file_keeps_its_id(of_1password: di
 def test_dates_31_years_ahead_are_set_right_with_a_word() -> None:
     ledger = laws.load(None, (SAMPLES / "cxf" / "shape_of_dashlane.json").read_bytes()).ledger
     assert ledger.warnings == [
-        "6 dates lay 31 years ahead, because their writer counted from the year 2001 twice; they were set right"
+        "dates that lay 31 years ahead, because their writer counted from the year 2001 twice: 6; they were set right"
     ]
     assert ledger.changed_lines["apple_epoch_twice"] == ledger.changed == 6
+
+
+def test_times_in_milliseconds_are_times_and_not_31_years_ahead() -> None:
+    item = {"id": "YQ", "title": "x", "credentials": [], "creationAt": 1700000000000, "modifiedAt": "1700000000123"}
+    loaded = laws.load(None, one_account(item))
+    assert (loaded.items[0].creation_at, loaded.items[0].modified_at) == (
+        "2023-11-14T22:13:20Z",
+        "2023-11-14T22:13:20.123Z",
+    )
+    assert loaded.ledger.changed_lines == {"item_created_seconds": 1, "item_modified_seconds": 1}
+    assert loaded.ledger.warnings == []
+
+
+@pytest.mark.parametrize(("major", "warnings"), [(1, 0), (2, 1)])
+def test_a_file_of_a_later_version_is_read_with_a_word(major: int, warnings: int) -> None:
+    item = {"id": "YQ", "title": "x", "credentials": []}
+    loaded = laws.load(None, one_account(item, version={"major": major, "minor": 0}))
+    assert [item.title for item in loaded.items] == ["x"]
+    assert len(loaded.ledger.warnings) == warnings
+
+
+def one_account(*items: dict[str, Any], **header: Any) -> bytes:
+    account = {"id": "QQ", "username": "", "email": "", "collections": [], "items": items}
+    return json.dumps({"exporterRpId": "a.example.test", "accounts": [account], **header}).encode()
 
 
 def test_an_item_in_two_folders_is_in_both() -> None:

@@ -16,7 +16,7 @@ from migrate.formats import _lastpass, _lastpass_types
 from migrate.formats.lastpass_csv import COLUMNS
 from tests.migrate import laws
 from vault import model
-from vault.model import BasicAuth, Collection, CustomFields, Field, Item, Note, Totp, Url, concealed, find
+from vault.model import BasicAuth, Collection, CustomFields, Field, Item, Note, Totp, Url, concealed, find, find_all
 from vault.secret import Secret
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "lastpass_csv"
@@ -49,6 +49,43 @@ def test_a_line_begins_a_value_only_if_its_label_is_one_of_the_type() -> None:
     ssh = find(note(f"NoteType:SSH Key\nPrivate Key:{key}\nPublic Key:ssh-rsa A\nNotes:"), model.SshKey)
     assert ssh.private_key.reveal() == key
     assert ssh.public_key == "ssh-rsa A"
+
+
+def test_a_line_with_another_label_is_a_field_and_never_part_of_a_password() -> None:
+    item = note("NoteType:Server\nLanguage:en-US\nHostname:h\nPassword:p\nRack: 7\nUsername:u\nNotes:")
+    auth = find(item, BasicAuth)
+    assert (auth.username.text, auth.password.text) == ("u", "p")
+    assert [(f.label, f.text) for f in find(item, CustomFields).fields] == [("Hostname", "h"), ("Rack", " 7")]
+
+
+def test_a_key_in_a_note_of_an_own_type_stays_whole() -> None:
+    key = "-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n-----END X-----"
+    item = note(f"NoteType:Custom_12\nLanguage:en-US\nServer key:{key}\nHost:h\nNotes:")
+    assert [(f.label, f.text) for f in find(item, CustomFields).fields] == [("Server key", key), ("Host", "h")]
+
+
+@pytest.mark.parametrize("own_type", ["American Express", "Mastercard", "VISA"])
+def test_a_card_under_an_old_name_of_its_type_is_a_card(own_type: str) -> None:
+    item = note(f"NoteType:{own_type}\nLanguage:en-US\nName on Card:Ada\nNumber:3782\nSecurity Code:0042\nNotes:")
+    assert find(item, model.CreditCard).number.text == "3782"
+    assert item.template == own_type
+
+
+@pytest.mark.parametrize(
+    "text", ["battery", "NoteType:Server\nLanguage:en-US\nHostname:h\nUsername:\nPassword:\nNotes:"]
+)
+def test_a_note_with_a_user_name_and_a_password_keeps_them_in_fields(text: str) -> None:
+    row = {"url": "http://sn", "extra": text, "name": "n", "username": "ada", "password": "007", "totp": "GEZDGNBV"}
+    loaded = laws.load("lastpass_csv", file(row))
+    section = list(find_all(loaded.items[0], CustomFields))[-1]
+    assert [(f.label, f.text, f.is_concealed) for f in section.fields] == [
+        ("username", "ada", False),
+        ("password", "007", True),
+        ("totp", "GEZDGNBV", True),
+    ]
+    assert loaded.items[0].extra == {}
+    back = next(csv.DictReader(io.StringIO(laws.render("lastpass_csv", loaded.items)[0].decode())))
+    assert back == {"grouping": "", "fav": "0", **row}
 
 
 def test_what_stands_after_notes_belongs_to_the_notes() -> None:
@@ -162,6 +199,16 @@ def test_an_escaped_file_is_told_and_the_decision_kept_for_the_proof() -> None:
     assert loaded.source.options["unescape_html"] is True
     assert "HTML-escaped" in loaded.ledger.warnings[0]
     assert loaded.items[1].credentials[0].password.text == "a&amp;b"  # type: ignore[union-attr]
+
+
+def test_entities_in_a_file_that_is_not_escaped_are_counted_and_stay() -> None:
+    rows = [{"url": "https://a.example.test", "password": cell, "name": "n"} for cell in ("a&amp;b&lt;c", "a&b")]
+    loaded = laws.load(None, file(*rows))
+    assert [find(item, BasicAuth).password.text for item in loaded.items] == ["a&amp;b&lt;c", "a&b"]
+    assert loaded.ledger.warnings == [
+        "places that look HTML-escaped (&amp; for &): 2, but the file as a whole is not; "
+        "taken as they stand, so look at passwords with an & in them"
+    ]
 
 
 def test_an_escaped_file_is_taken_as_it_stands_where_the_user_says_so() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from migrate import mapping
+from migrate.catalog import glimpse
+from migrate.recognised import look_of
 from migrate.roles import COLUMNS, ROLES, role_of, suggestions
 from migrate.tables import read_table
 from tests.migrate import laws
@@ -198,6 +200,10 @@ def test_a_damaged_file_of_profiles_is_no_defect(text: str, tmp_path: Path) -> N
         ("E-Mail", "username"),
         ("URL (2)", "url"),
         ("Card Number", "card_number"),
+        ("Nom d’utilisateur", "username"),
+        ("Contraseña", "password"),
+        ("Lösenord", "password"),
+        ("Straße", "street"),
         ("zzz", None),
     ],
 )
@@ -240,6 +246,14 @@ def test_inspect_shows_columns_and_no_value() -> None:
     assert [c["role"] for c in told.json["columns"]] == list(MAP.values())
     for value in ("hunter2", "ada", "0042", "bank.example"):
         assert value not in text
+
+
+def test_inspect_names_the_product_a_table_looks_like_and_the_better_export() -> None:
+    table = b"Title,Url,Username,Password,OTPAuth,Favorite,Archived,Tags,Notes\na,b,c,d,,false,false,,\n"
+    told, look = Told(), look_of(glimpse(table, "t.csv"))
+    assert mapping.show(told, table, "t.csv", look=look)  # type: ignore[arg-type]
+    assert told.lines[0] == "t.csv looks like a table of 1Password 8: 1 row, 9 columns"
+    assert any(line.startswith("better: 1Password 8 writes a .1pux file") for line in told.lines)
 
 
 def test_inspect_shows_nothing_of_a_table_without_a_header() -> None:

@@ -32,6 +32,7 @@ from vault.errors import DamagedExport, FormatError
 from vault.model import CustomFields, Field, Item, concealed, find_all, kind_of, state_of
 from vault.secret import Secret
 from vault.store import Store
+from vault.views import extra_fields
 
 FORMAT = "onepassword_1pux"
 FOLDER = Path(__file__).parents[2] / "samples" / FORMAT
@@ -578,13 +579,22 @@ _ITEM = st.builds(
                 ),
                 max_size=2,
             ),
-            "ps": st.integers(0, 100),
+            "ps": st.integers(0, 101),
+            "pbe": st.sampled_from([0, 0.0, 127.500786, 45, -1, True, "high", None]),
             "pgrng": st.booleans(),
             "tags": st.lists(_TEXT, max_size=2),
         },
     ),
 )
 MEMBERS = {"files/d1__a.txt": b"one", "files/d2__c__d": b"", "files/nobody": b"!"}
+
+
+@pytest.mark.parametrize("ratings", [{"ps": 60, "pbe": 0.0, "pgrng": False}, {"ps": 0, "pbe": 127.5}])
+def test_what_the_product_reckons_of_a_password_is_no_field_and_goes_back(ratings: dict[str, Any]) -> None:
+    loaded = laws.load(None, export(account(vault("Private", item("Post", overview=ratings)))))
+    assert extra_fields(loaded.items[0]) == ()
+    (back,) = records_of(written(loaded)[0])
+    assert ratings.items() <= back["overview"].items()
 
 
 def nodes(tree: Any) -> Iterator[dict[str, Any]]:

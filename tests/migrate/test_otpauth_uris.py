@@ -17,6 +17,7 @@ from migrate.lines import entries
 from migrate.moving import migrate
 from migrate.reading import items_of
 from migrate.source import Source
+from migrate.written import check_written
 from vault.base32 import encode_secret
 from vault.canonical import plain
 from vault.model import BasicAuth, Collection, Field, Item, Note, Provenance, Totp, Url, Vault, concealed, find
@@ -90,6 +91,14 @@ def test_an_unchanged_list_is_written_back_letter_by_letter(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_what_a_list_says_is_found_in_the_list_that_is_written(case: str) -> None:
+    _, items = read((SAMPLES / f"{case}.txt").read_bytes())
+    out, file = Outgoing("otpauth_uris", (), items), io.BytesIO()
+    render(out, file)
+    check_written(file.getvalue(), catalog.adapter("otpauth_uris"), items, out.losses)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_a_list_written_anew_gives_the_same_codes(case: str) -> None:
     _, items = read((SAMPLES / f"{case}.txt").read_bytes())
     foreign = [replace(item, provenance=None) for item in items]
@@ -108,6 +117,8 @@ def test_a_list_cut_off_anywhere_costs_at_most_its_last_line(case: str) -> None:
         source, items = read(cut)
         assert len(items) + len(source.ledger.quarantine) == len(list(entries(cut)))
         assert len(items) <= whole
+        is_told = any("has no line end" in text for text in source.ledger.warnings)
+        assert is_told or b"\n" not in cut or cut.endswith((b"\n", b"\r"))
 
 
 def test_every_line_is_one_value_that_arrived_or_is_in_quarantine() -> None:

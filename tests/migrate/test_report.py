@@ -132,6 +132,27 @@ def ledger() -> Ledger:
     return made
 
 
+def test_what_is_with_an_item_and_what_is_beside_all_items_are_told_apart() -> None:
+    made = Ledger({}, {})
+    made.elsewhere("items/0", {"organizationId": "o"})
+    made.elsewhere("", {"organizationId": "o", "encrypted": "x"})
+    assert Lines.of(made, catalog.adapter("bitwarden_json")).rows == [
+        ("elsewhere", "organizationId", "kept raw, shown as a custom field", 1),
+        ("elsewhere", "organizationId", "kept raw beside the items, never shown", 1),
+        ("elsewhere", "encrypted", "kept raw beside the items, never shown", 1),
+    ]
+
+
+def test_a_rule_is_told_in_words() -> None:
+    made = Ledger({}, {})
+    made.changed_lines.update({"bitwarden_expiry": 2, "html_entities": 3, "of_no_adapter": 1})
+    assert [why for _, _, why, _ in Lines.of(made, catalog.adapter("bitwarden_json")).rows] == [
+        "HTML entities such as &amp; become what they stand for",
+        "Month and year of a card's expiry become one month of a year",
+        "of no adapter",
+    ]
+
+
 def test_only_keys_of_the_format_are_named() -> None:
     rows = Lines.of(ledger(), catalog.adapter("bitwarden_json")).rows
     told = {what: n for fate, what, _, n in rows if fate == "elsewhere"}

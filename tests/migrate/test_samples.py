@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import json
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from migrate import catalog
+from migrate.converting import outgoing_of, read, render
+from migrate.moving import migrate
+from migrate.written import check_written
 from tests.migrate import laws
 from vault.canonical import canonical
 from vault.errors import KeyferryError
 from vault.model import Part, Vault
+from vault.store import Store
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 OURS = ("backups", "sync")  # no formats of products, but sets and logs of ours
@@ -103,6 +108,20 @@ def test_every_value_of_a_sample_is_accounted_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_proof_looks_for_as_many_values_as_the_ledger_counts(path: Path, tmp_path: Path) -> None:
+    options = options_of(path)
+    own = options.pop("from", None)
+    try:
+        source = catalog.open_source(path, format=own, options=options, key=b"k" * 16)
+        with Store.create(tmp_path / "vault.db", bytes(32), "test") as store:
+            moved = migrate(store, source, run="a", now="2026-06-01T12:00:00Z")
+    except KeyferryError:
+        return
+    values = moved.ledger.values()
+    assert moved.proof.values == moved.proof.found == values["total"] - values["dropped"] - values["quarantined"]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_sample_written_in_its_own_format_reads_as_before(path: Path) -> None:
     options = options_of(path)
     own = options.pop("from", None)
@@ -115,6 +134,20 @@ def test_a_sample_written_in_its_own_format_reads_as_before(path: Path) -> None:
     back, losses = laws.again(loaded.source.format, loaded, options=unwrapped(options))
     assert losses == []
     assert laws.canon(back) == laws.canon(loaded)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_sample_can_be_written_in_every_format_and_is_found_again_there(path: Path) -> None:
+    options = options_of(path)
+    own = options.pop("from", None)
+    try:
+        got = read(catalog.open_source(path, format=own, options=options))
+    except KeyferryError:
+        return
+    for target in (one for one in catalog.adapters() if one.render is not None):
+        out, file = outgoing_of(got, target, {}), BytesIO()
+        render(out, target, file)
+        check_written(file.getvalue(), target, got.items, out.losses)
 
 
 def unwrapped(options: dict[str, Any]) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def test_surplus_empty_cells_are_no_surplus() -> None:
 def test_a_row_without_its_last_cells_is_taken_only_where_the_product_leaves_them_off() -> None:
     found, aside, warnings = rows("a,b,c\n1,2\n3\n4,5,6\n", least=2)
     assert [list(record.data.values()) for record in found] == [["1", "2"], ["4", "5", "6"]]
-    assert [q.reason for q in aside] == ["1 cells where the header has 3"]
-    assert warnings == ["1 rows are shorter than the header (line 2); the cells they lack count as empty"]
+    assert [q.reason for q in aside] == ["1 cell where the header has 3"]
+    assert warnings == ["rows shorter than the header: 1 (line 2); the cells they lack count as empty"]
 
 
 def test_reading_goes_on_at_the_next_row_after_a_quote_that_is_never_closed() -> None:
@@ -117,12 +117,6 @@ def test_the_text_of_a_cut_off_cell_is_never_taken_for_rows() -> None:
 
 def test_a_repeated_header_is_no_row() -> None:
     assert cells("a,b\n1,2\n\ufeffa, b \n3,4\n") == [["1", "2"], ["3", "4"]]
-
-
-def test_a_last_row_without_end_is_set_aside_where_the_product_ends_its_rows() -> None:
-    found, aside, _ = rows("a,b\n1,2\n3,4", ends_with_line=True)
-    assert [record.data["a"] for record in found] == ["1"]
-    assert aside[0].reason == "the last line has no end; the file may be cut off"
 
 
 def test_a_last_row_without_end_is_told_where_its_last_cell_may_be_cut() -> None:

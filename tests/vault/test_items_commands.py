@@ -19,6 +19,7 @@ from vault.model import (
     BasicAuth,
     Collection,
     CreditCard,
+    CustomFields,
     Field,
     Item,
     Note,
@@ -196,6 +197,18 @@ def test_show_masks_every_secret(home: Path, typed: Type) -> None:
         for seen in ("ann", "https://bank.example/login", "Money / Bank", "money", "••••••"):
             assert seen in ended.out
     assert typed("show", "My bank").out.splitlines()[-1] == "bank-0001: 3 masked, --reveal shows them"
+
+
+def test_show_names_fields_without_a_value(home: Path, typed: Type) -> None:
+    fields = (Field(label="box"), Field(label="like", original="linked", link="100"), concealed("", label="PIN"))
+    filled(home, Item(id="a-0001", title="Thing", credentials=(CustomFields(fields=fields),)))
+    lines = [line.split() for line in typed("show", "Thing").out.splitlines()]
+    assert [line for line in lines if line[0] in ("box", "like", "PIN")] == [
+        ["box", "(empty)"],
+        ["like", "(linked)"],
+        ["PIN", "(empty)"],
+    ]
+    assert lines[-1] == ["a-0001"]
 
 
 def test_show_reveals_when_asked_and_keeps_lines_apart(home: Path, typed: Type) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.secret import Secret
-from vault.text import aligned, clean, clean_lines, is_numeric, json_text
+from vault.text import aligned, clean, clean_lines, is_numeric, json_text, numbered
 
 HOSTILE = "\x00\x07\x1b\x7f\x85\x9b\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\ud800"
 anything = st.text(st.characters(exclude_categories=()))
@@ -84,6 +84,20 @@ def test_columns_are_as_wide_as_their_widest_cell_on_a_terminal() -> None:
 def test_numbers_stand_to_the_right_of_their_column() -> None:
     assert aligned(["items"], [["5"], [""], ["1 200"]]) == "items\n    5\n\n1 200\n"
     assert not is_numeric([["5"], ["x"]], 0)
+
+
+@pytest.mark.parametrize(
+    ("n", "thing", "text"),
+    [
+        (1, "item", "1 item"),
+        (0, "value", "0 values"),
+        (1200, "identity", "1,200 identities"),
+        (2, "SSH key", "2 SSH keys"),
+        (2, "item of another kind", "2 items of another kind"),
+    ],
+)
+def test_things_are_counted_in_words(n: int, thing: str, text: str) -> None:
+    assert numbered(n, thing) == text
 
 
 def test_a_row_of_another_length_is_a_mistake() -> None:

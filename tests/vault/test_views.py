@@ -108,9 +108,19 @@ def test_a_login_reads_from_user_name_to_history() -> None:
 
 
 def test_a_file_shows_its_name_and_size() -> None:
-    item = Item(id="a", credentials=(File(name="scan.pdf", decrypted_size=12, integrity_hash="x" * 43),))
-    assert ("Name", "scan.pdf", False) in seen(rows(item))
-    assert ("Decrypted size", "12", False) in seen(rows(item))
+    item = Item(id="a", credentials=(File(id="AQ", name="scan.pdf", decrypted_size=12, integrity_hash="x" * 43),))
+    assert seen(rows(item)) == [("Name", "scan.pdf", False), ("Bytes", "12", False)]
+
+
+def test_addresses_stand_below_the_login_and_not_within_a_code() -> None:
+    login, totp = BasicAuth(username=Field(value="ann")), Totp(secret=Secret("JBSWY3DP"), username="ann", issuer="Post")
+    item = Item(id="a", urls=(Url(url="https://post.example"),), credentials=(login, totp))
+    assert [row.label for row in rows(item)] == ["User name", "Website", "Key", "User name", "Issuer"]
+
+
+def test_a_code_shows_its_parts_and_not_its_text_once_more() -> None:
+    totp = Totp(secret=Secret("JBSWY3DP"), issuer="Post", source=Secret("otpauth://totp/Post?secret=JBSWY3DP"))
+    assert seen(rows(Item(id="a", credentials=(totp,)))) == [("Key", "JBSWY3DP", True), ("Issuer", "Post", False)]
 
 
 def test_what_an_unknown_part_holds_is_concealed() -> None:

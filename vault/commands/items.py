@@ -137,12 +137,18 @@ def _show(session: Session, item: Item, line: Listed, reveal: bool) -> None:
     cells = [("Kind", line.kind), ("Folder", ", ".join(line.folders)), ("Tags", ", ".join(item.tags))]
     cells += [("State", state_of(item)), ("Favorite", "yes" if item.favorite else "")]
     found = rows(item)
-    for row in found:
-        cells.append((_row_label(row), MASK if row.concealed and not reveal else row.field.text))
+    cells += [(_row_label(row), _row_text(row, reveal)) for row in found]
     cells = [(label, text) for label, text in cells if text]
     session.table(("Field", "Value"), [split for cell in cells for split in _split(*cell)], title=display_title(item))
-    masked = 0 if reveal else sum(row.concealed for row in found)
+    masked = 0 if reveal else sum(row.concealed and bool(row.field.text) for row in found)
     session.done(f"{item.id}" + (f": {masked} masked, --reveal shows them" if masked else ""))
+
+
+def _row_text(row: Row, reveal: bool) -> str:
+    """Return a value as it is shown; of a field without one, that it is there."""
+    if not row.field.text:
+        return "(linked)" if row.field.link else "(empty)"
+    return MASK if row.concealed and not reveal else row.field.text
 
 
 def _row_label(row: Row) -> str:
