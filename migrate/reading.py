@@ -65,7 +65,8 @@ def read_record(raw: bytes) -> dict[str, Any] | str | None:
     except ValueError:
         return "the record holds text or a number that JSON does not allow"
     if value is None or isinstance(value, dict):
-        return spell_surrogates(value) if raw.find(b"\\u") >= 0 and isinstance(value, dict) else value
+        escapes = raw.find(b"\\u") >= 0  # a byte string that is asked "in" tries a number first
+        return spell_surrogates(value) if escapes and isinstance(value, dict) else value
     return "the record is no object"
 
 

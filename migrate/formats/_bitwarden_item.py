@@ -109,9 +109,11 @@ _TYPES: dict[type[Any], int] = {
 _NEW_TYPES = {LICENSE, PASSPORT}  # most of Bitwarden's own importers refuse them; identities are read by all
 
 # Members of an item that say nothing by themselves, or are written beside the offer.
-_SILENT = (
-    *("id", "provenance", "conflict", "credentials", "collections", "template"),
-    *("title", "favorite", "reprompt", "history", "trashed", "archived", "modified_at", "creation_at"),
+_SILENT = frozenset(
+    {
+        *("id", "provenance", "conflict", "credentials", "collections", "template"),
+        *("title", "favorite", "reprompt", "history", "trashed", "archived", "modified_at", "creation_at"),
+    }
 )
 
 
