@@ -45,7 +45,7 @@ def _no_constant(_: str) -> Any:
     raise ValueError("not a JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_no_constant)
+_DECODER: Any = json.JSONDecoder(object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_no_constant)
 
 
 def read_json(data: bytes | str) -> Any:
@@ -55,7 +55,7 @@ def read_json(data: bytes | str) -> Any:
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:
-        value, end = _DECODER.raw_decode(text)
+        value, end = _DECODER.scan_once(text, 0)
     except StopIteration:
         end = -1
     return value if end == len(text) else _DECODER.decode(text)

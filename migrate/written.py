@@ -164,11 +164,35 @@ def _texts(data: bytes) -> set[str]:
 
 
 def _json_texts(data: bytes) -> set[str] | None:
+    """Return the texts of a JSON file, None if it is none; each part of it is read alone and dropped after."""
+    found: set[str] = set()
     try:
-        value = msgspec.json.decode(data)
+        for part in _json_parts(data):
+            _collect(msgspec.json.decode(part), found)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    found: set[str] = set()
+    return found
+
+
+_CONTAINER = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+_SMALL = 1 << 16  # bytes
+
+
+def _json_parts(data: bytes | msgspec.Raw) -> Iterator[bytes | msgspec.Raw]:
+    """Yield small values that hold together what one large value holds, but for keys."""
+    try:
+        inside = _CONTAINER.decode(data)
+    except msgspec.ValidationError:  # no container
+        yield data
+        return
+    for part in inside.values() if isinstance(inside, dict) else inside:
+        if len(part) > _SMALL:
+            yield from _json_parts(part)
+        else:
+            yield part
+
+
+def _collect(value: Any, found: set[str]) -> None:
     waiting: list[Any] = [[value]]
     for node in waiting:
         for one in node.values() if type(node) is dict else node:
@@ -179,4 +203,3 @@ def _json_texts(data: bytes) -> set[str] | None:
                 waiting.append(one)
             elif one is not None and kind is not bool:
                 found.add(str(one))
-    return found

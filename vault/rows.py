@@ -20,7 +20,7 @@ from vault.model import Collection, Item, state_of
 from vault.moment import Instant
 from vault.search import text_of
 
-_BATCH_ROWS = 500
+_BATCH_ROWS = 100  # few enough to be still in the processor's own memory when they are written
 _BATCH_BYTES = 8 << 20
 
 _ADDRESS = re.compile(rb'"([A-Za-z0-9_-]{43})"')
