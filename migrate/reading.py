@@ -32,7 +32,7 @@ def _records(source: Source, data: bytes, cuts: Iterator[Cut]) -> Iterator[Recor
     for one in cuts:
         value = _reread(one.raw) if source.is_reread else read_record(one.raw)
         if isinstance(value, dict):
-            yield Record(source, one.place, value, one.raw, offset=one.offset)
+            yield Record(source, one.place, value, one.raw, one.offset)
         elif value is None:
             source.ledger.structure += 1
         else:

@@ -281,7 +281,7 @@ class Rows(msgspec.Struct):
             self._drop(data, drop)
         if unescape:
             data = self._unescaped(data)
-        return Record(self.source, f"row {self.number}", data, line.raw.encode(), line=line.number)
+        return Record(self.source, f"row {self.number}", data, line.raw.encode(), -1, line.number)
 
     def _drop(self, data: dict[str, str], names: list[str]) -> None:
         for name in names:

@@ -229,7 +229,7 @@ class Writer:
     def move(self, offer: Offer, title: str | None = None) -> None:
         """Make custom fields of what is left of a part; what has no text is lost."""
         if not self.own:
-            offer.skip("extra")  # written by ``fields``, wherever it stood
+            offer.left.discard("extra")  # written by ``fields``, wherever it stood
         if offer.left:
             title = _title(offer.part) if title is None else title
             self.spare += as_fields(offer, title)
