@@ -47,6 +47,8 @@ class Folding(msgspec.Struct):
         """Return the vault's ids of an item's folders, made where they were not there."""
         if not item.collections:
             return (self.root,) if self.root else ()
+        if len(item.collections) == 1:
+            return (self._resolve(item.collections[0]),)
         return tuple(dict.fromkeys(self._resolve(one) for one in item.collections))
 
     def _resolve(self, own_id: str) -> str:

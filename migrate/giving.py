@@ -33,22 +33,22 @@ class Loss(msgspec.Struct, frozen=True):
 class Offer:
     """A part of the model while a writer takes from it; what is not taken becomes a loss."""
 
-    __slots__ = ("_left", "part")
+    __slots__ = ("left", "part")
 
-    def __init__(self, part: Part, silent: tuple[str, ...] = ()) -> None:
+    def __init__(self, part: Part, silent: frozenset[str] = frozenset()) -> None:
         """Offer all members but the ``silent`` ones, which say nothing a person would miss."""
         self.part = part
         names, defaults, values_of = _members(type(part), silent)
-        self._left = set(compress(names, map(ne, values_of(part), defaults)))
+        self.left = set(compress(names, map(ne, values_of(part), defaults)))  # names of the members nobody took yet
 
     def take(self, name: str) -> Any:
         """Return a member and mark it as held by the target."""
-        self._left.discard(name)
+        self.left.discard(name)
         return getattr(self.part, name)
 
     def text(self, name: str) -> str:
         """Return a member's clear text ("" where absent) and mark it, if it is a field without other members."""
-        self._left.discard(name)
+        self.left.discard(name)
         value = getattr(self.part, name)
         if value is None:
             return ""
@@ -58,17 +58,12 @@ class Offer:
 
     def skip(self, *names: str) -> None:
         """Mark members that say nothing a person would miss."""
-        self._left.difference_update(names)
-
-    @property
-    def left(self) -> set[str]:
-        """Names of the members nobody took."""
-        return self._left
+        self.left.difference_update(names)
 
 
 @cache
 def _members(
-    kind: type, silent: tuple[str, ...]
+    kind: type, silent: frozenset[str]
 ) -> tuple[tuple[str, ...], tuple[Any, ...], Callable[[Any], tuple[Any, ...]]]:
     """Return the names of a type's members, what each is where nobody said anything, and what takes their values."""
     members = [f for f in fields(kind) if f.name not in silent]

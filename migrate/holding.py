@@ -62,48 +62,48 @@ def _texts(item: dict[str, Any], silent: frozenset[str]) -> list[str]:
 
 def _collect(node: Any, found: list[str], silent: frozenset[str]) -> None:
     """Add the texts below a node of a row; members called as ``silent`` says are left out."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        kind = type(node)
+    waiting: list[Any] = [node]
+    for part in waiting:  # which grows on the way
+        kind = type(part)
         if kind is dict:
-            if "source" in node and node.get("type") == "totp":
-                node = _code(node)
-            for name, value in node.items():
+            if "source" in part and part.get("type") == "totp":
+                part = _code(part)
+            for name, value in part.items():
                 if name in silent:
                     continue
                 kind = type(value)
                 if kind is str:
                     if value:
                         found.append(value)
-                elif name in _RAW:
-                    collect(value, found)
+                elif kind is dict or kind is list:
+                    if name in _RAW:
+                        collect(value, found)
+                    else:
+                        waiting.append(value)
                 elif value is not None and kind is not bool:
-                    waiting.append(value)
+                    found.append(text_of(value))
         elif kind is list:
-            waiting += node
+            waiting += part
         elif kind is str:
-            if node:
-                found.append(node)
-        elif node is not None and kind is not bool:
-            found.append(text_of(node))
+            if part:
+                found.append(part)
+        elif part is not None and kind is not bool:
+            found.append(text_of(part))
 
 
 def collect(node: Any, found: list[str]) -> None:
     """Add every text below a node, which may be anything."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        kind = type(node)
-        if kind is str:
-            if node:
-                found.append(node)
-        elif kind is dict:
-            waiting += node.values()
-        elif kind is list or kind is tuple:
-            waiting += node
-        elif node is not None and kind is not bool:
-            found.append(text_of(node))
+    waiting: list[Any] = [(node,)]
+    for part in waiting:  # which grows on the way
+        for value in part.values() if type(part) is dict else part:
+            kind = type(value)
+            if kind is str:
+                if value:
+                    found.append(value)
+            elif kind is dict or kind is list or kind is tuple:
+                waiting.append(value)
+            elif value is not None and kind is not bool:
+                found.append(text_of(value))
 
 
 def _code(node: dict[str, Any]) -> dict[str, Any]:

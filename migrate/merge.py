@@ -24,11 +24,17 @@ NEW, SAME, CHANGED, CONFLICT = "new", "same", "changed", "conflict"
 
 def fingerprint(item: Item) -> str:
     """Return a digest of an item's content: its own id, its flag and the ids it links to left out."""
+    return _printed(item)[0]
+
+
+def _printed(item: Item) -> tuple[str, bytes | None]:
+    """Return the fingerprint, and the item's row if that is what was looked at."""
     bare = item
     if item.conflict is not None or links_to_others(item):
         kept = (msgspec.structs.replace(c, reference="") if type(c) is ItemReference else c for c in item.credentials)
         bare = msgspec.structs.replace(item, conflict=None, credentials=tuple(kept))
-    return hashlib.sha256(encode(bare)[len(_BEFORE_ID) + len(bare.id) :]).hexdigest()
+    row = encode(bare)
+    return hashlib.sha256(row[len(_BEFORE_ID) + len(bare.id) :]).hexdigest(), row if bare is item else None
 
 
 def links_to_others(item: Item) -> bool:
@@ -61,8 +67,10 @@ class Verdict(msgspec.Struct, frozen=True):
     id: str
     mark: str
     item: Item | None = None
+    row: bytes | None = None  # the JSON of ``item``, where it is known
 
 
+Row = tuple[Item, bytes | None]  # what is written, and its JSON where it is known
 Near = tuple[str, str, str]  # title, user name, first address
 
 
@@ -103,7 +111,7 @@ class Known(msgspec.Struct):
 
     def judge(self, item: Item, now: Instant) -> Verdict:
         """Decide what an incoming item is; the item it is tied to is claimed."""
-        print_ = fingerprint(item)
+        print_, row = _printed(item)
         same = self._free(self.by_content.get(print_))
         if same is not None:
             mark = self.marks.get(same, "")
@@ -117,7 +125,7 @@ class Known(msgspec.Struct):
         alike = self._free(self.by_near.get(near(item))) if self.by_near else None
         if alike is not None and (old := self.store.item(alike)) is not None and not _has_other_source(old, item):
             return self._claim(self._alike(old, item, print_))
-        return Verdict(NEW, item.id, print_, item)
+        return Verdict(NEW, item.id, print_, item, row)
 
     def _alike(self, old: Item, item: Item, print_: str) -> Verdict:
         if secret_of(old) != secret_of(item):

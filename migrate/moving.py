@@ -79,6 +79,7 @@ def migrate(
     outcome = Outcome(run, source.format, source.ledger, with_titles=with_titles)
     source.options |= {"into": list(into)} if into else {}  # a later proof must know it
     digest = hashlib.sha256(source.original).hexdigest()
+    store.make_room()
     try:
         with many(), store.transaction():
             parsed = catalog.parse(source)  # first: it settles options that a later proof must know
@@ -121,7 +122,7 @@ class _Mover(msgspec.Struct):
         """Write items, folders, documents, extras, arrivals and quarantine."""
         folding = Folding(self.store, self.source, self.into)
         known = merge.Known.of(self.store)
-        self.store.put_many(self._incoming(parsed, folding, known), self.now)
+        self.store.put_rows(self._incoming(parsed, folding, known), self.now)
         folding.finish()
         self._relink()
         for name, member in self.source.documents.items():
@@ -143,7 +144,7 @@ class _Mover(msgspec.Struct):
             for place, (one, mark) in self.ties.items()
         }
 
-    def _incoming(self, parsed: Parsed, folding: Folding, known: merge.Known) -> Iterator[Item]:
+    def _incoming(self, parsed: Parsed, folding: Folding, known: merge.Known) -> Iterator[merge.Row]:
         for record, item in items_of(self.source, parsed):
             self.advance(1)
             if item is None:
@@ -163,7 +164,7 @@ class _Mover(msgspec.Struct):
                 self.outcome.conflicts.append((verdict.item.id, verdict.item.conflict))
             if merge.links_to_others(verdict.item):
                 self.linking.append(verdict.id)
-            yield verdict.item
+            yield verdict.item, verdict.row
 
     def _placed(self, item: Item, folding: Folding, known: merge.Known) -> Item:
         """Return the item with the vault's own folder ids, and an id nothing in the vault has."""
@@ -217,6 +218,8 @@ def _tie(store: Store, own_id: str, row: bytes | None, mark: str) -> Tie:
 
     Without a fingerprint in the mark the row was written by this very run.
     """
+    if not mark:
+        return Tie(own_id, row, is_fresh=True, is_linked=True)
     marks, more = merge.prints_of(mark), mark.strip("0123456789abcdef")
     shared = more == merge.SHARED
     if row is None or not marks:

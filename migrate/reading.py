@@ -32,7 +32,7 @@ def _records(source: Source, data: bytes, cuts: Iterator[Cut]) -> Iterator[Recor
     for one in cuts:
         value = _reread(one.raw) if source.is_reread else read_record(one.raw)
         if isinstance(value, dict):
-            yield Record(source, one.place, value, one.raw, offset=one.offset)
+            yield Record(source, one.place, value, one.raw, one.offset)
         elif value is None:
             source.ledger.structure += 1
         else:
@@ -65,7 +65,8 @@ def read_record(raw: bytes) -> dict[str, Any] | str | None:
     except ValueError:
         return "the record holds text or a number that JSON does not allow"
     if value is None or isinstance(value, dict):
-        return spell_surrogates(value) if b"\\u" in raw and isinstance(value, dict) else value
+        escapes = raw.find(b"\\u") >= 0  # a byte string that is asked "in" tries a number first
+        return spell_surrogates(value) if escapes and isinstance(value, dict) else value
     return "the record is no object"
 
 

@@ -45,7 +45,7 @@ def _no_constant(_: str) -> Any:
     raise ValueError("not a JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_no_constant)
+_DECODER: Any = json.JSONDecoder(object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_no_constant)
 
 
 def read_json(data: bytes | str) -> Any:
@@ -55,7 +55,7 @@ def read_json(data: bytes | str) -> Any:
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:
-        value, end = _DECODER.raw_decode(text)
+        value, end = _DECODER.scan_once(text, 0)
     except StopIteration:
         end = -1
     return value if end == len(text) else _DECODER.decode(text)
@@ -70,12 +70,12 @@ def _decoder(pattern: Pattern) -> Any:
     return msgspec.json.Decoder(kind)
 
 
-def _flat(node: Any, pattern: Pattern, place: str) -> Iterator[tuple[str, bytes]]:
+def _flat(node: Any, pattern: Pattern, place: str) -> Iterator[tuple[str, msgspec.Raw]]:
     if not pattern:
-        yield place, bytes(node)
+        yield place, node
     elif pattern == ("*",):
         above = f"{place}/" if place else ""
-        yield from ((f"{above}{index}", bytes(raw)) for index, raw in enumerate(node))
+        yield from ((f"{above}{index}", raw) for index, raw in enumerate(node))
     elif pattern[0] == "*":
         for index, below in enumerate(node):
             yield from _flat(below, pattern[1:], f"{place}/{index}" if place else str(index))
@@ -100,20 +100,23 @@ def cut(data: bytes, pattern: Pattern, name: str) -> tuple[Any, Iterator[Cut]]:
     if frame is None or not _is_emptied(frame, pattern):
         spans = _surely(tree.data, pattern, found)
         frame = _parse(_without(data, spans), name)
-    places = zip(found, spans, strict=True)
-    return frame, (Cut(place, data[start:end], start) for (place, _), (start, end) in places)
+    places = [place for place, _ in found]
+    return frame, (Cut(place, data[start:end], start) for place, (start, end) in zip(places, spans, strict=True))
 
 
 Span = tuple[int, int]
-Found = Sequence[tuple[str, bytes]]
+Found = Sequence[tuple[str, msgspec.Raw]]
 
 
 def _likely(view: bytes, found: Found) -> list[Span]:
     """Return where the records stand, if none of them also stands before its list."""
     spans, at = [], 0
     for _, raw in found:
-        start = view.find(raw, at)
-        at = start + len(raw)
+        text = bytes(raw)
+        start = view.find(text[:1], at)
+        if not view.startswith(text, start):  # a long text is looked for only where it does not come at once
+            start = view.find(text, at)
+        at = start + len(text)
         spans.append((start, at))
     return spans
 

@@ -28,7 +28,7 @@ class Record:
 
     __slots__ = ("data", "line", "offset", "place", "raw", "source", "values")
 
-    def __init__(self, source: Source, place: str, data: Any, raw: bytes, *, offset: int = -1, line: int = 0) -> None:
+    def __init__(self, source: Source, place: str, data: Any, raw: bytes, offset: int = -1, line: int = 0) -> None:
         self.source, self.place, self.data, self.raw = source, place, data, raw
         self.offset, self.line = offset, line  # whichever the reader knows; the other is worked out when asked for
         self.values = 0 if source.is_reread else source.ledger.record(data)

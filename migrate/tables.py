@@ -119,7 +119,9 @@ def _pages(text: str, name: str) -> Iterator[list[str]]:
 
 def _cut(page: str) -> list[str]:
     """Return the lines of a text that ends with one."""
-    return _LINE.findall(page) if "\r" in page else [f"{line}\n" for line in page[:-1].split("\n")]
+    if page[-1] == "\n" and page.count("\r") == page.count("\r\n"):
+        return [f"{line}\n" for line in page[:-1].split("\n")]
+    return _LINE.findall(page)
 
 
 def _lines(text: str, delimiter: str, name: str) -> Iterator[Line]:
@@ -276,7 +278,7 @@ class Rows(msgspec.Struct):
             self._drop(data, drop)
         if unescape:
             data = self._unescaped(data)
-        return Record(self.source, f"row {self.number}", data, line.raw.encode(), line=line.number)
+        return Record(self.source, f"row {self.number}", data, line.raw.encode(), -1, line.number)
 
     def _drop(self, data: dict[str, str], names: list[str]) -> None:
         for name in names:

@@ -63,7 +63,7 @@ def instant(part: dict[str, Any], key: str) -> Instant | None:
     if value is None or value == "":
         return None
     if is_instant(value):
-        return str(value)
+        return value
     part[key] = value
     return None
 
@@ -126,7 +126,7 @@ def texts(part: dict[str, Any], key: str) -> tuple[str, ...]:
 def forget_empty(part: dict[str, Any], *keys: str) -> None:
     """Remove keys of the format that are null or empty: they say nothing."""
     for key in keys:
-        if key in part and (part[key] is None or part[key] in ("", [], {})):
+        if key in part and ((value := part[key]) is None or value in ("", [], {})):
             del part[key]
 
 

@@ -180,19 +180,48 @@ def _texts(data: bytes) -> set[str]:
 
 
 def _json_texts(data: bytes) -> set[str] | None:
+    """Return the texts of a JSON file, None if it is none; each part of a large one is read alone and dropped after."""
+    found: set[str] = set()
+    numbers: set[int] = set()
     try:
-        value = msgspec.json.decode(data)
+        for part in _json_parts(data) if len(data) > _LARGE else [data]:
+            _collect(_ANY.decode(part), found, numbers)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    found: set[str] = set()
+    return found.union(map(str, numbers))
+
+
+_ANY = msgspec.json.Decoder()
+_CONTAINER = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+_SMALL, _LARGE = 1 << 16, 1 << 24  # bytes
+
+
+def _json_parts(data: bytes | msgspec.Raw) -> Iterator[bytes | msgspec.Raw]:
+    """Yield small values that hold together what one large value holds, but for keys."""
+    try:
+        inside = _CONTAINER.decode(data)
+    except msgspec.ValidationError:  # no container
+        yield data
+        return
+    for part in inside.values() if isinstance(inside, dict) else inside:
+        if len(part) > _SMALL:
+            yield from _json_parts(part)
+        else:
+            yield part
+
+
+def _collect(value: Any, texts: set[str], numbers: set[int]) -> None:
     waiting: list[Any] = [[value]]
     for node in waiting:
         for one in node.values() if type(node) is dict else node:
             kind = type(one)
             if kind is str:
-                found.add(one)
+                texts.add(one)
+            elif one is None or kind is bool:
+                continue
             elif kind is dict or kind is list:
                 waiting.append(one)
-            elif one is not None and kind is not bool:
-                found.add(str(one))
-    return found
+            elif kind is int:
+                numbers.add(one)
+            else:
+                texts.add(str(one))

@@ -30,7 +30,7 @@ from vault.errors import (
 )
 
 KEY_BYTES = 32
-_CACHE_KIB = 65_536  # 100,000 items are written and read again in one transaction; spilled pages cost most
+_CACHE_KIB, _ROOMY_KIB = 65_536, 131_072
 BUSY_MILLIS = 2_000
 PLAIN_MAGIC = b"SQLite format 3\0"
 
@@ -223,6 +223,10 @@ class Database:
         """How many rows this connection has changed, those of a rolled-back transaction included."""
         return int(self._connection.total_changes)
 
+    def make_room(self) -> None:
+        """Keep up to twice as many pages in memory until ``close``; pages that do not fit are encrypted twice."""
+        self.do(f"PRAGMA cache_size = -{_ROOMY_KIB}")
+
     def is_sound(self) -> bool:
         """Tell whether every page can be read and the tables agree with their indexes; takes a second per 100 MB."""
         try:
@@ -291,7 +295,9 @@ def _sqlite() -> Any:
 
 
 def _connect(name: str, key: bytes) -> Any:
-    connection = _sqlite().connect(name, isolation_level=None, uri=True)
+    sqlite = _sqlite()
+    sqlite.register_adapter(bytes, bytes)  # else each blob is searched for methods it has not: a microsecond of two
+    connection = sqlite.connect(name, isolation_level=None, uri=True)
     connection.execute("PRAGMA cipher_log_level = NONE")  # else it writes to standard error by itself
     connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     connection.execute("PRAGMA cipher_compatibility = 4")

@@ -10,7 +10,8 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from vault import canonical
 from vault.database import Database
@@ -19,7 +20,7 @@ from vault.model import Collection, Item, state_of
 from vault.moment import Instant
 from vault.search import text_of
 
-_BATCH_ROWS = 500
+_BATCH_ROWS = 100  # few enough to be still in the processor's own memory when they are written
 _BATCH_BYTES = 8 << 20
 
 _ADDRESS = re.compile(rb'"([A-Za-z0-9_-]{43})"')
@@ -34,14 +35,16 @@ _PAGE = """SELECT seq, id, body FROM items
     WHERE seq > :last AND (:state IS NULL OR state = :state) ORDER BY seq LIMIT 500"""
 _JOURNAL = """INSERT INTO journal (run, kind, id, seq, before, after) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (run, kind, id) DO UPDATE SET after = excluded.after"""
+_MADE = """INSERT INTO journal (run, kind, id, seq, after) VALUES (?, 'item', ?, ?, ?)
+    ON CONFLICT (run, kind, id) DO UPDATE SET after = excluded.after"""
 
 
-class _New(NamedTuple):
+class _New(msgspec.Struct, frozen=True):
     item: Item
     body: bytes
 
 
-class _Old(NamedTuple):
+class _Old(msgspec.Struct, frozen=True):
     seq: int
     body: bytes
 
@@ -74,17 +77,22 @@ def rows_of(db: Database, ids: Sequence[str]) -> dict[str, bytes]:
 
 def put_items(db: Database, items: Iterable[Item], now: Instant) -> None:
     """Insert or replace items; a replaced body that differs becomes a past version, an equal one stays untouched."""
+    put_rows(db, ((item, None) for item in items), now)
+
+
+def put_rows(db: Database, rows: Iterable[tuple[Item, bytes | None]], now: Instant) -> None:
+    """Insert or replace items as ``put_items`` does; beside each stands its JSON, or None where nobody made it yet."""
     with db.transaction():
-        for batch in _batches(items):
+        for batch in _batches(rows):
             _put_batch(db, batch, now)
 
 
-def _batches(items: Iterable[Item]) -> Iterator[dict[str, _New]]:
+def _batches(rows: Iterable[tuple[Item, bytes | None]]) -> Iterator[dict[str, _New]]:
     """Yield encoded items by id, few enough for memory; an id that comes again begins a new batch."""
     batch: dict[str, _New] = {}
     size = 0
-    for item in items:
-        body = _encode(item)
+    for item, known in rows:
+        body = _encode(item) if known is None else known
         if batch and (item.id in batch or len(batch) >= _BATCH_ROWS or size + len(body) > _BATCH_BYTES):
             yield batch
             batch, size = {}, 0
@@ -118,7 +126,7 @@ def _insert(db: Database, fresh: list[_New]) -> None:
     _insert_at(db, numbered)
     if db.run is not None:
         run = db.run
-        db.do_many(_JOURNAL, [(run, "item", new.item.id, seq, None, digest(new.body)) for seq, new in numbered])
+        db.do_many(_MADE, [(run, new.item.id, seq, digest(new.body)) for seq, new in numbered])
 
 
 def _insert_at(db: Database, numbered: list[tuple[int, _New]]) -> None:

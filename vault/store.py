@@ -97,6 +97,10 @@ class Store:
         """Encrypt the whole file under a new key; killed at any moment it opens with the old key or the new one."""
         self._db.rekey(key)
 
+    def make_room(self) -> None:
+        """Take more memory, if it is needed, for 100,000 items written and read again in one transaction."""
+        self._db.make_room()
+
     def transaction(self) -> AbstractContextManager[None]:
         """Write all or nothing; one inside another joins it. Raises ``VaultBusy`` if another process is writing."""
         return self._db.transaction()
@@ -156,6 +160,10 @@ class Store:
     def put_many(self, items: Iterable[Item], now: Instant) -> None:
         """Insert or replace many items in one transaction; reads the iterable once, in batches."""
         rows.put_items(self._db, items, now)
+
+    def put_rows(self, given: Iterable[tuple[Item, bytes | None]], now: Instant) -> None:
+        """Insert or replace as ``put_many`` does; beside each item stands its JSON, or None where nobody made it."""
+        rows.put_rows(self._db, given, now)
 
     def past(self, id_: str) -> list[tuple[Instant, bytes]]:
         """Return the replaced bodies of an item with the time of replacement, the oldest first."""

@@ -110,9 +110,11 @@ _TYPES: dict[type[Any], int] = {
 _NEW_TYPES = {LICENSE, PASSPORT}  # most of Bitwarden's own importers refuse them; identities are read by all
 
 # Members of an item that say nothing by themselves, or are written beside the offer.
-_SILENT = (
-    *("id", "provenance", "conflict", "credentials", "collections", "template"),
-    *("title", "favorite", "reprompt", "history", "trashed", "archived", "modified_at", "creation_at"),
+_SILENT = frozenset(
+    {
+        *("id", "provenance", "conflict", "credentials", "collections", "template"),
+        *("title", "favorite", "reprompt", "history", "trashed", "archived", "modified_at", "creation_at"),
+    }
 )
 
 
@@ -228,7 +230,7 @@ class Writer:
     def move(self, offer: Offer, title: str | None = None) -> None:
         """Make custom fields of what is left of a part; what has no text is lost."""
         if not self.own:
-            offer.skip("extra")  # written by ``fields``, wherever it stood
+            offer.left.discard("extra")  # written by ``fields``, wherever it stood
         if offer.left:
             title = _title(offer.part) if title is None else title
             self.spare += as_fields(offer, title)

@@ -30,7 +30,7 @@ def render(out: Outgoing, file: BinaryIO) -> None:
     file.write(b"\n  ]\n}\n" if items else b"]\n}\n")
 
 
-_PAGE = 500  # items that are indented together
+_PAGE = 100  # items that are indented together
 
 
 def _pages(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:

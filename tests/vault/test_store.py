@@ -29,7 +29,7 @@ from vault.model import (
     concealed,
 )
 from vault.secret import Secret
-from vault.store import Store
+from vault.store import Run, Store
 
 KEY = bytes(range(32))
 NOW = "2026-11-20T10:00:00Z"
@@ -300,3 +300,17 @@ class TestFind:
     def test_ids_that_begin_like_a_title_do_not_disturb_it(self, store: Store) -> None:
         store.put_many([login("item-1"), login("item-2"), login("zzzz", "item")], NOW)
         assert store.find("item").id == "zzzz"
+
+
+def test_items_with_their_json_are_put_as_those_without(tmp_path: Path) -> None:
+    made = [login("a"), login("b", "new"), login("c")]
+    written = []
+    for known in (False, True):
+        with Store.create(tmp_path / str(known), KEY, "v") as store:
+            store.begin_run(Run("r", "csv", "x.csv", "d", NOW))
+            store.put(login("b", "old"), now=NOW)
+            with store.recording("r"):
+                store.put_rows([(item, canonical.encode(item) if known else None) for item in made], LATER)
+            assert list(store.items()) == [made[1], made[0], made[2]]
+            written.append((list(store.rows()), store.past("b"), store.journal("r"), store.search("new")))
+    assert written[0] == written[1]
