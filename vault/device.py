@@ -62,14 +62,19 @@ def read_bundle(data: bytes) -> Bundle:
         raise ValueError("a key of the device has the wrong length")
     if more and len(more[0]) != signing.PUBLIC_BYTES:
         raise ValueError("a key of the device has the wrong length")
+    return Bundle(ed25519, rsa, x25519, mlkem768, read_recipient(age), *more)
+
+
+def read_recipient(data: bytes) -> str:
+    """Return the text of an age recipient; raises ``ValueError`` without content."""
     try:
-        recipient = age.decode("ascii")
+        recipient = data.decode("ascii")
         prefix, point = bech32.decode(recipient)
     except ValueError:
-        raise ValueError("not a device's bundle") from None
+        raise ValueError("not an age recipient") from None
     if prefix != "age" or len(point) != 32 or recipient != recipient.lower():
-        raise ValueError("not the age recipient of a device")
-    return Bundle(ed25519, rsa, x25519, mlkem768, recipient, *more)
+        raise ValueError("not an age recipient")
+    return recipient
 
 
 @dataclass(frozen=True, repr=False)

@@ -142,7 +142,7 @@ def renew_kit(opened: Opened, at: Instant, *, old_kit: kit.Kit | None = None) ->
     chain = chain_of(store)
     own = from_text(store.meta("device") or "")
     old_root = old_kit.root_among(membership.read_chain(chain).root_publics) if old_kit else None
-    chain.append(membership.new_root(chain, fresh.root, own, now=at, old=old_root))
+    chain.append(membership.new_root(chain, fresh.root, own, now=at, old=old_root, recipient=fresh.recipient))
     with store.transaction():
         old = store.meta("kit_recipient")
         if old:
@@ -162,6 +162,22 @@ def renew_kit(opened: Opened, at: Instant, *, old_kit: kit.Kit | None = None) ->
     write_recovery(opened)
     store.set_meta("recovery_due", None)
     return fresh
+
+
+def end_kit(store: Store, recipient: str, at: Instant, *, old_root: bytes) -> None:
+    """Put another kit, which was handed out elsewhere, in the place of the vault's; inside a transaction."""
+    old = store.meta("kit_recipient")
+    if old:
+        ended = json.loads(store.meta("old_kits") or "[]")
+        root = crypto.to_text(old_root)
+        entry = {"recipient": old, "key_id": kit.key_id(old), "root": root, "until": at, "kept": True}
+        store.set_meta("old_kits", json.dumps([*ended, entry]))
+    store.set_meta("kit", None)
+    store.set_meta("kit_checked_at", None)
+    store.set_meta("kit_handed_at", at)
+    store.set_meta("kit_made_at", at)
+    store.set_meta("kit_recipient", recipient)
+    store.set_meta("recovery_due", "1")  # opening the vault writes the file
 
 
 def ended_kits(store: Store) -> tuple[EndedKit, ...]:

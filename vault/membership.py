@@ -5,7 +5,7 @@ An entry is three packed parts: body, signer keys, signatures. A body is packed 
     genesis   namespace, "genesis", made-at, root public key, its ML-DSA-65 key, device name, device bundle
               signed by the root and the device
     root      namespace, "root", made-at, vault id, hash of the entry before, old root public key, new root public key,
-              the new one's ML-DSA-65 key
+              the new one's ML-DSA-65 key, the new kit's age recipient
               signed by the new root and a member; by the old root as well if its kit was at hand
     enrol     namespace, "enrol", made-at, vault id, hash of the entry before, device name, device bundle
               signed by the root or a member, and by the new device
@@ -42,7 +42,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from vault import crypto, signing
-from vault.device import Bundle, Device, read_bundle
+from vault.device import Bundle, Device, read_bundle, read_recipient
 from vault.errors import DamagedVault, KeyferryError, UsageError, WrongKit
 from vault.moment import Instant, is_instant
 from vault.signing import Signer
@@ -77,7 +77,8 @@ class Member:
 class Root:
     """A root key and the entry that brought it; ``confirmed`` if the root before it signed that entry as well.
 
-    ``mldsa65`` is its other public key, empty if it has none.
+    ``mldsa65`` is its other public key, empty if it has none; ``by`` the device that signed the entry with it;
+    ``recipient`` the kit's, empty if the entry does not tell it, as the first does not.
     """
 
     public: bytes
@@ -85,6 +86,8 @@ class Root:
     since: Instant
     confirmed: bool
     mldsa65: bytes = b""
+    by: str = ""
+    recipient: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,10 @@ class Membership:
     def root_of(self, public: bytes) -> Root | None:
         """Return what the chain tells of a root key, be it the newest or a replaced one; None for a stranger's."""
         return next((root for root in self.roots if root.public == public), None)
+
+    def knows(self, device_id: str) -> bool:
+        """Tell whether a device is a member or was one."""
+        return any(one.device_id == device_id for one in (*self.members, *self.revoked))
 
     def member(self, device_id: str) -> Member | None:
         """Return the member with this id, or None; a revoked device is no member."""
@@ -175,8 +182,11 @@ def new_root(
     *,
     now: Instant,
     old: Signer | None = None,
+    recipient: str = "",
 ) -> bytes:
     """Return the entry that puts a new root in the place of the old one; new root and device sign it, and ``old``.
+
+    The new kit's recipient is told by the newer form only.
 
     Raises ``WrongKit`` if ``old`` is not the root, ``UsageError`` if the device is no member, ``DamagedVault``.
     """
@@ -184,7 +194,8 @@ def new_root(
     if old is not None and old.public != state.root:
         raise WrongKit("the old kit is not the newest one of this vault", hint="keyferry status shows its key id")
     signers = (root, _as_known(state, device.signer), *((_as_known(state, old),) if old else ()))
-    keys = (root.public, root.mldsa65) if any(one.mldsa65 for one in signers) else (root.public,)
+    is_strong = any(one.mldsa65 for one in signers)
+    keys = (root.public, root.mldsa65, recipient.encode()) if is_strong else (root.public,)
     return _next(state, _signed(_body(state, b"root", now, state.root, *keys, by=signers), *signers))
 
 
@@ -412,7 +423,7 @@ def _take(state: _State, entry: bytes) -> None:
     if len(rest) < 2 or kind not in _KINDS or rest[0].hex() != state.vault_id or rest[1] != state.head:
         raise ValueError("an entry that does not follow")
     if kind == b"root" and not found.is_strong:
-        rest = (*rest, b"")
+        rest = (*rest, b"", b"")
     _KINDS[kind](state, _time(found.made_at), rest[2:], found.signers)
     state.learn(found.brought)
     state.head = hashlib.sha256(entry).digest()
@@ -420,13 +431,15 @@ def _take(state: _State, entry: bytes) -> None:
 
 
 def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
-    old, new, mldsa65 = _of(rest, 3)
+    old, new, mldsa65, recipient = _of(rest, 4)
     if old != state.root or state.knows(new):
         raise ValueError("a root that does not follow")
     if len(signers) < 2 or signers[0] != new or signers[1] not in state.members or signers[2:] not in ((), (old,)):
         raise ValueError("a root signed by a stranger")
     state.root = new
-    state.roots[new] = Root(new, number=state.height, since=at, confirmed=len(signers) == 3, mldsa65=mldsa65)
+    told = read_recipient(recipient) if recipient else ""
+    by = state.members[signers[1]].device_id
+    state.roots[new] = Root(new, state.height, at, confirmed=len(signers) == 3, mldsa65=mldsa65, by=by, recipient=told)
 
 
 def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
@@ -656,7 +669,7 @@ def _brought(kind: bytes, rest: Sequence[bytes], is_strong: bool) -> dict[bytes,
         bundle = read_bundle(rest[-1])
         found[bundle.ed25519] = bundle.mldsa65
     if kind in (b"genesis", b"root") and is_strong:
-        public, mldsa65 = _of(rest, 4)[:2] if kind == b"genesis" else _of(rest, 5)[3:]
+        public, mldsa65 = _of(rest, 4)[:2] if kind == b"genesis" else _of(rest, 6)[3:5]
         found[public] = mldsa65
     if any(len(key) not in (0, signing.PUBLIC_BYTES) for key in found.values()):
         raise ValueError("a key of the wrong length")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vault import crypto, device, membership
+from vault import crypto, device, membership, newkit
 from vault.errors import KeyringUnavailable, WrongKit
 from vault.identity import name_device, own_chain, own_device, write_membership
 from vault.keyholders import Holder, choose_holder, named
-from vault.kit import Kit, key_id, new_kit
-from vault.kitcare import store_kit
+from vault.kit import Kit, new_kit
+from vault.kitcare import end_kit, store_kit
 from vault.making import host_name, make_vault
 from vault.moment import Instant
 from vault.settings import Settings
@@ -45,6 +45,7 @@ def rejoin_vault(
         store.set_meta("kit_recipient", kit.recipient)
         store.set_meta("kit_checked_at", now)
         write_membership(store, longer)
+        newkit.accept(store)
         fill(store)
         if epoch_keys:
             _begin_log(store, epoch_keys, kit)
@@ -89,25 +90,11 @@ def catch_up(store: Store, chain: Sequence[bytes], kit_recipient: str) -> bool:
     if found.member(own_device(store).device_id) is None:
         return False
     with store.transaction():
-        if found.root != crypto.from_text(store.meta("root") or ""):
-            _end_kit(store, kit_recipient, found.roots[-1].since)
+        old_root = crypto.from_text(store.meta("root") or "")
+        if found.root != old_root:
+            end_kit(store, kit_recipient, found.roots[-1].since, old_root=old_root)
         write_membership(store, chain)
     return True
-
-
-def _end_kit(store: Store, recipient: str, at: Instant) -> None:
-    """Put another kit, which was handed out elsewhere, in the place of the vault's."""
-    old = store.meta("kit_recipient")
-    if old:
-        ended = json.loads(store.meta("old_kits") or "[]")
-        entry = {"recipient": old, "key_id": key_id(old), "root": store.meta("root"), "until": at, "kept": True}
-        store.set_meta("old_kits", json.dumps([*ended, entry]))
-    store.set_meta("kit", None)
-    store.set_meta("kit_checked_at", None)
-    store.set_meta("kit_handed_at", at)
-    store.set_meta("kit_made_at", at)
-    store.set_meta("kit_recipient", recipient)
-    store.set_meta("recovery_due", "1")  # opening the vault writes the file
 
 
 @contextmanager

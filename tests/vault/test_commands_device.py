@@ -63,6 +63,52 @@ def test_a_session_from_pairing_to_revocation(laptop: Terminal, phone: Terminal,
     assert states == [True, False]
 
 
+def test_a_new_kit_that_another_device_made_is_shown_and_ended(laptop: Terminal, phone: Terminal, folder: Path) -> None:
+    pair(laptop, phone, folder)
+    made = phone("kit", "new")
+    assert "your other devices show that for 7 days" in made.out
+    assert phone("sync").code == 0
+    assert phone("status", "--json").json()["new_kit"] is None
+    synced = laptop("sync")
+    assert synced.code == 0
+    name = laptop("status", "--json").json()["new_kit"]["device"]
+    warning = f"{name} made a new recovery kit on "
+    for command in (("status",), ("sync", "status"), ("device", "list"), ("sync",)):
+        told = laptop(*command)
+        assert warning in told.err, command
+        assert "ends that kit too" in told.err
+    doctor = laptop("sync", "doctor")
+    assert doctor.code == 5
+    assert warning in doctor.out
+    (maker,) = [one for one in laptop("device", "list", "--json").json() if one["made_new_kit"]]
+
+    ended = laptop("device", "revoke", maker["id"][:8])
+    assert ended.code == 0
+    assert "is ended with it; the one from before is in force again" in ended.out
+    assert laptop("status", "--json").json()["new_kit"] is None
+    assert phone("sync").code == 58
+    kit = laptop.home.parent / "kit of the laptop.txt"
+    assert laptop("kit", "save", kit).code == 0
+    assert laptop("kit", "check", kit).code == 0
+    assert laptop("sync", "doctor").code == 0
+
+
+def test_a_new_kit_that_the_old_one_signed_is_everybodys_at_once(
+    laptop: Terminal, phone: Terminal, folder: Path, tmp_path: Path
+) -> None:
+    pair(laptop, phone, folder)
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    assert laptop("kit", "save", first).code == 0
+    assert laptop("kit", "check", first).code == 0
+    assert laptop("kit", "new", "--kit", first).code == 0
+    assert laptop("kit", "save", second).code == 0
+    for one in (laptop, phone):
+        assert one("sync").code == 0
+    assert phone("status", "--json").json()["new_kit"] is None
+    assert phone("kit", "check", first).code != 0
+    assert phone("kit", "check", second).code == 0
+
+
 def test_the_digits_may_have_spaces_and_programs_read_json(laptop: Terminal, phone: Terminal, folder: Path) -> None:
     with meeting(laptop, phone, folder, "--json") as (one, two, digits):
         one.type(f" {digits[:3]} {digits[3:]}")

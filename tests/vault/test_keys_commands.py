@@ -336,7 +336,7 @@ def test_a_new_kit_tells_what_the_old_ones_are_good_for(run: Type, tmp_path: Pat
     done(run("kit check one.txt"))
     one = parse((tmp_path / "one.txt").read_text()).key_id
     said = done(run("kit new")).out.splitlines()
-    assert said[0] == "made without the old kit: a later device will show it for 7 days"
+    assert said[0] == "made without the old kit: there is no other device that could object"
     assert said[1] == f"backups made until now open with the old kit (key id {one}): keep it for them"
     assert "next: keyferry kit save FILE, then keyferry kit check FILE" in said[2]
     assert "keyferry kit save" in done(run("status")).out

@@ -42,8 +42,8 @@ def forged(chain: list[bytes], kind: bytes, *rest: bytes, by: tuple[Signer, ...]
     return [*chain, membership._signed(body, *by)]
 
 
-def keys_of(kit: Kit) -> tuple[bytes, bytes]:
-    return kit.root.public, kit.root.mldsa65
+def keys_of(kit: Kit) -> tuple[bytes, ...]:
+    return kit.root.public, kit.root.mldsa65, kit.recipient.encode()
 
 
 def refused(chain: list[bytes]) -> bool:
@@ -245,7 +245,7 @@ def test_a_devices_key_is_no_root_and_a_roots_no_devices() -> None:
     from dataclasses import replace
 
     own = LAPTOP.signer
-    assert refused(forged(CHAIN, b"root", LAST.root_public, own.public, own.mldsa65, by=(own, TABLET.signer)))
+    assert refused(forged(CHAIN, b"root", LAST.root_public, own.public, own.mldsa65, b"", by=(own, TABLET.signer)))
     both = replace(STRANGER, ed25519=KIT.root.ed25519)
     assert refused(forged(CHAIN, b"enrol", b"", both.bundle.packed, by=(LAST.root, KIT.root)))
     assert refused([membership.genesis(KIT.root, both, name="", now=AT)])

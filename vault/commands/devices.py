@@ -124,7 +124,8 @@ def join(
 @command("list", parent=device, help="List the devices of this vault.")
 def list_(session: Session) -> None:
     """List devices."""
-    from vault import identity, membership
+    from vault import identity, membership, newkit
+    from vault.moment import now
     from vault.sync import log
 
     with opened_by(session, read_only=True) as opened:
@@ -133,6 +134,7 @@ def list_(session: Session) -> None:
         own = identity.own_device(store).device_id
         names = identity.device_names(store)
         heads = log.heads(store.database) if log.is_on(store) else {}
+        new = newkit.pending(store, now())
     rows: list[dict[str, Any]] = [
         {
             "id": one.device_id,
@@ -141,6 +143,7 @@ def list_(session: Session) -> None:
             "revoked_at": one.until,
             "entries": heads[one.device_id].seq if one.device_id in heads else 0,
             "this": one.device_id == own,
+            "made_new_kit": new is not None and new.device_id == one.device_id,
         }
         for one in (*found.members, *found.revoked)
     ]
@@ -161,6 +164,8 @@ def list_(session: Session) -> None:
             for one in rows
         ],
     )
+    if new is not None:
+        session.warn(new.text)
     count = len(found.members)
     session.done(f"{count} device{' belongs' if count == 1 else 's belong'} to this vault")
     session.out(rows)
@@ -178,9 +183,9 @@ def list_(session: Session) -> None:
 def revoke(session: Session, name: str, kit_file: Path | None) -> None:
     """Revoke a device."""
     from backup import archive
+    from vault import identity
     from vault.asking import given_kit
     from vault.errors import SyncError
-    from vault.moment import now
     from vault.sync import belonging, log, revoking, ways
     from vault.sync import session as rounds
 
@@ -191,7 +196,11 @@ def revoke(session: Session, name: str, kit_file: Path | None) -> None:
         if log.is_on(store) and (way := ways.remembered(store)) is not None:
             with contextlib.suppress(SyncError):  # it is revoked as of what is known here
                 rounds.sync(store, ways.transport(store, way), _now_ms)
-        belonging.revoke(store, member.device_id, now(), kit=kit)
+        before = belonging.members_of(store).members
+        ended = revoking.end(store, member.device_id, _now_ms(), kit=kit)
+        after = belonging.members_of(store)
+        names = identity.device_names(store)
+        dropped = [names.get(one.device_id) or one.device_id[:8] for one in before if not after.knows(one.device_id)]
         seen = revoking.secrets_seen(store)
         sent = _send(session, opened)
         old = archive.open_to(store, session.home, member.since)
@@ -205,10 +214,24 @@ def revoke(session: Session, name: str, kit_file: Path | None) -> None:
         session.warn(line)
     if made:
         session.warn(made)
+    if ended:
+        session.say(f"the kit that {member.name} had made is ended with it; the one from before is in force again")
+    if dropped:
+        session.warn(f"let in after that kit was made, and out of the vault again: {', '.join(dropped)}")
     if not sent:
         session.warn("the others do not know yet: keyferry sync")
     session.done(f"revoked {member.name}; {len(seen)} secrets that it has seen are listed above")
-    session.out({"device": member.device_id, "name": member.name, "secrets": seen, "told": sent, "backups": old})
+    session.out(
+        {
+            "device": member.device_id,
+            "name": member.name,
+            "secrets": seen,
+            "told": sent,
+            "backups": old,
+            "kit_ended": ended,
+            "dropped": dropped,
+        }
+    )
 
 
 def _send(session: Session, opened: Opened) -> bool:

@@ -122,8 +122,9 @@ def kit_new(session: Session, old: Path | None) -> None:
         ended, told = ended_kits(opened.store), read_chain(chain_of(opened.store))
     confirmed = told.roots[-1].confirmed
     if not confirmed:
-        others = "your other devices show" if len(told.members) > 1 else "a later device will show"
-        session.say(f"made without the old kit: {others} it for 7 days")
+        alone = "there is no other device that could object"
+        others = alone if len(told.members) == 1 else "your other devices show that for 7 days, then they take it over"
+        session.say(f"made without the old kit: {others}")
     for number, one in enumerate(ended):
         session.say(_what_opens(one, one.until[:10] if number else "now"))
     session.done(f"made a new kit (key id {found.key_id}); next: keyferry kit save FILE, then keyferry kit check FILE")

@@ -20,6 +20,7 @@ _HEALTH = 5
 def status(session: Session) -> None:
     """Show the state of the vault."""
     from backup import archive
+    from vault import newkit
     from vault.identity import signing_notes
     from vault.keys import kit_reminder
     from vault.moment import now
@@ -29,7 +30,8 @@ def status(session: Session) -> None:
         copies = archive.facts(opened.store, session.home, now())
         together = keeping.facts(opened.store)
         reminder, notes = kit_reminder(opened.store), signing_notes(opened.store)
-        facts = {**_facts(opened), **_backups(copies), "sync": together, "notes": notes}
+        new = newkit.pending(opened.store, now())
+        facts = {**_facts(opened), **_backups(copies), "sync": together, "notes": notes, "new_kit": new}
     session.out(facts)
     kits = {"none": "none", "waiting": "not saved", "handed out": "saved, not checked", "checked": "checked"}
     day = facts["kit_checked_at"]
@@ -49,7 +51,7 @@ def status(session: Session) -> None:
         ("sync", together.text if together is not None else "off"),
     ]
     session.table(("what", "state"), shown)
-    for trouble in copies.troubles:
+    for trouble in (*copies.troubles, *((new.text,) if new is not None else ())):
         session.warn(trouble)
     for note in (*copies.notes, *notes):
         session.say(note)

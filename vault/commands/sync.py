@@ -51,6 +51,7 @@ def now_(
     kit_file: Path | None,
 ) -> int:
     """Make one round."""
+    from vault import newkit
     from vault.asking import given_kit
     from vault.moment import now
     from vault.sync import belonging, ways, writing
@@ -65,8 +66,10 @@ def now_(
             done = rounds.sync(store, ways.transport(store, way), _now_ms, upload_again=upload_again, kit=kit)
         ways.remember(store, way)
         kept = writing.titles(store, done.kept_against_delete)
-        count = store.count()
+        count, new = store.count(), newkit.pending(store, now())
     _tell(session, done, kept)
+    if new is not None:
+        session.warn(new.text)
     session.done(f"synced through the {way.title}: {done.sent} sent, {done.entries} received, {count:,} items here")
     session.out(
         {
@@ -79,6 +82,7 @@ def now_(
             "strange_files": done.ignored,
             "findings": done.findings,
             "kept_against_delete": kept,
+            "new_kit": new,
         }
     )
     return _HEALTH if done.findings else 0
@@ -96,7 +100,8 @@ def _tell(session: Session, done: Round, kept: list[str]) -> None:
 @command("status", parent=sync, help="Say how this vault is synced and how far each device is.")
 def status(session: Session) -> int:
     """Show the state of sync."""
-    from vault import identity
+    from vault import identity, newkit
+    from vault.moment import now
     from vault.sync import doctoring, log, ways
 
     with opened_by(session, read_only=True) as opened:
@@ -118,7 +123,7 @@ def status(session: Session) -> int:
             for one in identity.members(store)
         ]
         waiting, unsent = log.waiting(store.database), log.unsent(store, own, way.title if way is not None else "")
-        strange = doctoring.strange_files(store, way)
+        strange, new = doctoring.strange_files(store, way), newkit.pending(store, now())
     session.table(
         ("device", "name", "entries", ""),
         [(one["id"], one["name"], f"{one['entries']:,}", "this device" if one["this"] else "") for one in rows],
@@ -130,6 +135,8 @@ def status(session: Session) -> int:
         session.say(f"{len(waiting)} entries wait, {parked} of them for a clock")
     if strange:
         session.say(f"{strange} files in the folder are none of Keyferry's, or not whole; they are left alone")
+    if new is not None:
+        session.warn(new.text)
     last = setting.synced_at or "never"
     session.done(f"synced through the {way.title if way else 'nothing yet'}, last at {last}")
     session.out(
@@ -142,6 +149,7 @@ def status(session: Session) -> int:
             "parked": parked,
             "unsent": unsent,
             "strange_files": strange,
+            "new_kit": new,
         }
     )
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from vault import identity, membership
+from vault import identity, membership, moment, newkit
 from vault.errors import KeyferryError
 from vault.store import Store
 from vault.sync import clock, entry, log, ways
@@ -49,6 +49,8 @@ def _of_this_device(store: Store, now_ms: int) -> list[Cause]:
     if clock.is_ahead(log.setting(store).hlc, now_ms):
         text = "this device's own clock was more than a day ahead: the others take its changes in only then"
         return [Cause(text, _AHEAD_REMEDY)]
+    if (new := newkit.pending(store, moment.from_millis(now_ms))) is not None:
+        return [Cause(new.text)]
     if found.needs_epoch:
         return [Cause("a device was revoked and no new key was made yet", "keyferry sync makes one")]
     return []

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from vault import canonical, identity, membership, moment
+from vault import canonical, identity, membership, moment, newkit
 from vault.errors import ForgedEntry, KeyferryError, NotSynced
 from vault.membership import Membership
 from vault.store import Store
@@ -192,6 +192,7 @@ def receive(store: Store, messages: Iterable[Message], now_ms: int) -> Received:
     with store.transaction(), canonical.many():
         _take_each((one for one in arrived if one[0] == MEMBER), partial(_take_member, store), done)
         belonging.learn_keys(store)
+        newkit.settle(store, moment.now())
         if belonging.is_member(store):
             record(store, now_ms)
             _judge(store, done)

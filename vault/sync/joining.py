@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from vault import device, membership
+from vault import device, membership, newkit
 from vault.device import Device
 from vault.errors import RelayMisbehaves, WrongKit
 from vault.identity import name_device, write_membership
@@ -44,6 +44,7 @@ def join_vault(
         store.set_meta("kit_handed_at", now if joined.kit_recipient else None)
         store.set_meta("old_kits", joined.old_kits)
         write_membership(store, joined.chain)
+        newkit.accept(store)
         for device_id, name in joined.names.items():
             name_device(store, device_id, name)
         fill(store)

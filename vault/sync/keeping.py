@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vault import identity
+from vault import identity, moment, newkit
 from vault.store import Store
 from vault.sync import belonging, log, session, ways, writing
 
@@ -63,7 +63,8 @@ def turn(store: Store, now_ms: int) -> Turn:
             close()
     kept = writing.titles(store, done.kept_against_delete)
     told = [f"{title} was deleted on one device and changed on another: it stays" for title in kept]
-    texts = (*(one.text for one in done.findings), *told)
+    new = newkit.pending(store, moment.from_millis(now_ms))
+    texts = (*(one.text for one in done.findings), *told, *((new.text,) if new is not None else ()))
     return Turn(sent=done.sent, received=done.entries, items=done.items, findings=texts)
 
 

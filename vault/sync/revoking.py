@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import msgspec
 
-from vault import identity, membership
+from vault import identity, membership, moment, newkit
 from vault.errors import NoSuchItem, UsageError
+from vault.kit import Kit
 from vault.membership import Member
 from vault.model import Item
 from vault.moment import Instant
 from vault.store import Store
+from vault.sync import belonging, engine, log
+from vault.sync.travel import MEMBER
 from vault.views import display_title, rows
 
 
@@ -38,6 +41,32 @@ def find(store: Store, text: str) -> Member:
     if not fitting:
         raise NoSuchItem(f"no device is called {text!r}", hint="keyferry device list")
     return fitting[0]
+
+
+def end(store: Store, device_id: str, now_ms: int, *, kit: Kit | None = None) -> bool:
+    """Revoke a device; tell whether that ended a kit as well, which it had made without the old one.
+
+    Then the list of devices goes on from before that kit, as if it had never been. Raises as ``belonging.revoke``, and
+    ``UsageError`` if what the device signed since stands above that.
+    """
+    now = moment.from_millis(now_ms)
+    doubtful = newkit.pending(store, now)
+    if doubtful is None or doubtful.device_id != device_id or (kit is not None and doubtful.root in kit.root_publics):
+        belonging.revoke(store, device_id, now, kit=kit)
+        return False
+    begun = identity.own_chain(store)[: doubtful.number]
+    last = log.heads(store.database).get(device_id)
+    own = identity.own_device(store).signer
+    by = kit.root_among(membership.read_chain(begun).root_publics) if kit is not None else own
+    upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
+    added = membership.revoke(begun, device_id, by=by, now=now, last=upto)
+    if not membership.outranks((*begun, added), identity.own_chain(store)):
+        raise UsageError(
+            f"{doubtful.device} belongs to the vault for longer, and has revoked a device since: it has the last word",
+            hint="the old kit stands above it: keyferry device revoke NAME --kit FILE",
+        )
+    engine.receive(store, [(MEMBER, added)], now_ms)
+    return True
 
 
 def secrets_seen(store: Store) -> tuple[Seen, ...]:
