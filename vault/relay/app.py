@@ -31,7 +31,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from vault.relay import checking, metrics
+from vault.relay import checking, metrics, pruning
 from vault.relay.checking import Known
 from vault.relay.grouping import LINGER_SECONDS, Committer
 from vault.relay.openapi import document
@@ -570,10 +570,20 @@ class Relay:
             self.storage.close()
             await listening
 
+    def drop_settled(self) -> int:
+        """Remove the entries that a snapshot stands for which all members have seen; return how many."""
+        storage, count = self.storage, 0
+        for vault in storage.snapped():
+            chain = checking.restored_chain(storage.members(vault))
+            before = pruning.droppable(chain, storage.around_snapshots(vault), storage.newest(vault))
+            count += storage.drop(vault, before) if before else 0
+        return count
+
     async def _purge(self) -> None:
         while True:
             with suppress(Exception):  # the next hour brings another try
                 await self._in_thread(self.storage.purge, self._now_ms() - self.limits.grace_days * _DAY_MS)
+                await self._in_thread(self.drop_settled)
             await asyncio.sleep(_PURGE_SECONDS)
 
 

@@ -19,7 +19,7 @@ from vault import crypto, membership
 from vault.errors import DamagedVault, ForgedEntry
 from vault.relay.quota import Limits
 from vault.relay.refusals import Refused, malformed
-from vault.relay.storage import ENTRY, MEMBER, NO_DEVICE, Row
+from vault.relay.storage import ENTRY, MEMBER, NO_DEVICE, SNAP, Row, cut_of
 from vault.sync import entry, wire
 
 if TYPE_CHECKING:
@@ -211,7 +211,9 @@ def checked_entry(known: Known, data: bytes) -> Row:
         raise Refused(422, "bad-entry", "an entry belongs to another vault")
     if not _is_signed(header, _writer_key(known, header)):
         raise Refused(422, "bad-signature", "the signature of an entry does not hold")
-    return Row(bytes.fromhex(header.device), header.seq, header.hash, header.before, ENTRY, data)
+    cut = cut_of(header)
+    kind = ENTRY if cut is None else SNAP
+    return Row(bytes.fromhex(header.device), header.seq, header.hash, header.before, kind, data, cut)
 
 
 def _writer_key(known: Known, header: entry.Header) -> bytes:

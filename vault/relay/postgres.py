@@ -26,11 +26,14 @@ from vault.relay.storage import (
     State,
     Write,
     blobs,
+    cut_of,
+    gaps,
     page_of,
     places,
     taken,
 )
 from vault.sync import wire
+from vault.sync.entry import read_header
 
 _PARTITIONS = 16
 _CHANNEL = "keyferry"
@@ -89,9 +92,21 @@ _TABLES = (
         body bytea NOT NULL
     )""",
 )
+_LATER = (  # what a database of an earlier version may lack
+    "ALTER TABLE keyferry.vaults ADD COLUMN IF NOT EXISTS dropped bigint NOT NULL DEFAULT 0",
+    "CREATE INDEX IF NOT EXISTS snapshots ON keyferry.entries (vault, device, seq) WHERE kind = 3",
+)
+_AROUND = """
+SELECT device, seq, body FROM keyferry.entries WHERE vault = %(vault)s AND kind = 3
+UNION ALL
+SELECT next.device, next.seq, next.body FROM keyferry.entries one JOIN keyferry.entries next
+    ON next.vault = one.vault AND next.device = one.device AND next.seq = one.seq + 1 AND next.kind <> 3
+    WHERE one.vault = %(vault)s AND one.kind = 3
+ORDER BY device, seq
+"""
 _LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%b::bigint[]) AS one(number)"
 _STATES = """
-SELECT v.id, v.deleted, v.blob_bytes, newest.arrival, newest.total, head.seq, head.hash
+SELECT v.id, v.deleted, v.blob_bytes, v.dropped, newest.arrival, newest.total, head.seq, head.hash
 FROM unnest(%b::bytea[]) AS wanted(id)
 JOIN keyferry.vaults v ON v.id = wanted.id
 CROSS JOIN LATERAL (
@@ -138,6 +153,8 @@ class PostgresStorage:
                 if db.execute("SELECT to_regclass('keyferry.slots')").fetchone() == (None,):
                     for sql in _TABLES:
                         db.execute(sql)
+                for sql in _LATER:
+                    db.execute(sql)
         except psycopg.Error as error:
             self._temporary.cleanup()
             raise _cannot(error) from None
@@ -243,6 +260,38 @@ class PostgresStorage:
             )
         return gone
 
+    def snapped(self) -> list[bytes]:
+        """See ``Storage``."""
+        with self._reading() as db:
+            sql = "SELECT DISTINCT vault FROM keyferry.entries WHERE kind = 3"
+            return [row[0] for row in db.execute(sql, binary=True)]
+
+    def around_snapshots(self, vault: bytes) -> list[bytes]:
+        """See ``Storage``."""
+        with self._reading() as db:
+            return [row[2] for row in db.execute(_AROUND, {"vault": vault}, binary=True)]
+
+    def newest(self, vault: bytes) -> list[bytes]:
+        """See ``Storage``."""
+        sql = """SELECT DISTINCT ON (device) device, body FROM keyferry.entries
+                 WHERE vault = %s AND device > %s ORDER BY device, seq DESC"""
+        with self._reading() as db:
+            return [row[1] for row in db.execute(sql, (vault, NO_DEVICE), binary=True)]
+
+    def drop(self, vault: bytes, before: Mapping[bytes, int]) -> int:
+        """See ``Storage``."""
+        sql = """WITH gone AS (DELETE FROM keyferry.entries WHERE vault = %s AND device = %s AND seq < %s
+                               RETURNING length(body) AS size)
+                 SELECT count(*), coalesce(sum(size), 0) FROM gone"""
+        count = 0
+        with self._reading() as db, db.transaction():
+            db.execute(_LOCK, ([_number_of(vault)],))
+            for device, seq in before.items():
+                number, size = db.execute(sql, (vault, device, seq)).fetchone() or (0, 0)
+                db.execute("UPDATE keyferry.vaults SET dropped = dropped + %s WHERE id = %s", (size, vault))
+                count += number
+        return count
+
     def check(self) -> None:
         """See ``Storage``."""
         with self._reading() as db:
@@ -314,6 +363,10 @@ class PostgresStorage:
         if known := taken(wanted, ledger):
             found = db.execute(_HASHES, tuple(map(list, zip(*known, strict=True))), binary=True)
             ledger.hashes.update({(vault, device, seq): existing for vault, device, seq, existing in found})
+        for vault in gaps(wanted, ledger):
+            sql = "SELECT body FROM keyferry.entries WHERE vault = %s AND kind = 3"
+            bodies = db.execute(sql, (vault,), binary=True)
+            ledger.cuts[vault] = [cut for (body,) in bodies if (cut := cut_of(read_header(body)))]
         for blob in blobs(writes):
             if db.execute("SELECT 1 FROM keyferry.blobs WHERE vault = %s AND hash = %s", blob).fetchone():
                 ledger.blobs.add(blob)
@@ -380,8 +433,8 @@ class PostgresStorage:
 def _states(db: psycopg.Connection[Any], vaults: Sequence[bytes]) -> dict[bytes, State]:
     found = db.execute(_STATES, (list(vaults), NO_DEVICE), binary=True)
     return {
-        vault: State(head, seq, arrival, total, blob_bytes, deleted is not None)
-        for vault, deleted, blob_bytes, arrival, total, seq, head in found
+        vault: State(head, seq, arrival, total, blob_bytes, dropped, deleted is not None)
+        for vault, deleted, blob_bytes, dropped, arrival, total, seq, head in found
     }
 
 

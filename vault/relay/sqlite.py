@@ -28,18 +28,22 @@ from vault.relay.storage import (
     State,
     Write,
     blobs,
+    cut_of,
+    gaps,
     page_of,
     places,
     taken,
 )
 from vault.sync import wire
+from vault.sync.entry import read_header
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS vaults (
     id BLOB PRIMARY KEY,
     made INTEGER NOT NULL,
     deleted INTEGER,
-    blob_bytes INTEGER NOT NULL DEFAULT 0
+    blob_bytes INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (
     vault BLOB NOT NULL,
@@ -53,16 +57,26 @@ CREATE TABLE IF NOT EXISTS entries (
     PRIMARY KEY (vault, device, seq)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS arrivals ON entries (vault, arrival);
+CREATE INDEX IF NOT EXISTS snapshots ON entries (vault, device, seq) WHERE kind = 3;
 CREATE TABLE IF NOT EXISTS blobs (
     vault BLOB NOT NULL,
     hash BLOB NOT NULL,
     size INTEGER NOT NULL,
     PRIMARY KEY (vault, hash)
 ) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
-_VERSION = 1
+_VERSION = 2
+_FROM_1 = "ALTER TABLE vaults ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0"
 _APPLICATION = 0x4B465259
+_AROUND = """
+SELECT device, seq, body FROM entries WHERE vault = ? AND kind = 3
+UNION ALL
+SELECT next.device, next.seq, next.body FROM entries one JOIN entries next
+    ON next.vault = one.vault AND next.device = one.device AND next.seq = one.seq + 1 AND next.kind <> 3
+    WHERE one.vault = ? AND one.kind = 3
+ORDER BY 1, 2
+"""
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _TOGETHER = (64, 16, 4, 1)
 _MOST_REMEMBERED = 100_000
@@ -182,6 +196,26 @@ class SqliteStorage:
         self._sweep_blobs()
         return len(rows)
 
+    def snapped(self) -> list[bytes]:
+        """See ``Storage``."""
+        return [row[0] for row in self._reader().execute("SELECT DISTINCT vault FROM entries WHERE kind = 3")]
+
+    def around_snapshots(self, vault: bytes) -> list[bytes]:
+        """See ``Storage``."""
+        return [row[2] for row in self._reader().execute(_AROUND, (vault, vault))]
+
+    def newest(self, vault: bytes) -> list[bytes]:
+        """See ``Storage``."""
+        # With one max(), SQLite takes the other columns from the row that has it.
+        sql = "SELECT body, max(seq) FROM entries WHERE vault = ? AND device > ? GROUP BY device"
+        return [row[0] for row in self._reader().execute(sql, (vault, NO_DEVICE))]
+
+    def drop(self, vault: bytes, before: Mapping[bytes, int]) -> int:
+        """See ``Storage``."""
+        with self._lock, closing(self._connected()) as db:
+            self._forget()
+            return _drop(db, vault, before)
+
     def check(self) -> None:
         """See ``Storage``."""
         self._reader().execute("SELECT 1 FROM vaults LIMIT 1").fetchall()
@@ -206,7 +240,9 @@ class SqliteStorage:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             (application,) = db.execute("PRAGMA application_id").fetchone()
             (empty,) = db.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()
-            if not empty and (version, application) != (_VERSION, _APPLICATION):
+            if not empty and application == _APPLICATION and version == 1:
+                db.execute(_FROM_1)
+            elif not empty and (version, application) != (_VERSION, _APPLICATION):
                 raise DamagedVault(f"{self._path} is not a relay's database", hint="name another file with --db")
             db.execute(f"PRAGMA application_id = {_APPLICATION}")
             db.executescript(_TABLES)
@@ -229,7 +265,11 @@ class SqliteStorage:
                 ledger.heads[pair] = head
         for place in taken(wanted, ledger):
             sql = "SELECT hash FROM entries WHERE vault = ? AND device = ? AND seq = ?"
-            (ledger.hashes[place],) = db.execute(sql, place).fetchone()
+            if found := db.execute(sql, place).fetchone():
+                ledger.hashes[place] = found[0]
+        for vault in gaps(wanted, ledger):
+            bodies = db.execute("SELECT body FROM entries WHERE vault = ? AND kind = 3", (vault,))
+            ledger.cuts[vault] = [cut for (body,) in bodies if (cut := cut_of(read_header(body)))]
         for blob in blobs(writes):
             if db.execute("SELECT 1 FROM blobs WHERE vault = ? AND hash = ?", blob).fetchone():
                 ledger.blobs.add(blob)
@@ -318,13 +358,26 @@ def _remove(db: sqlite3.Connection, vault: bytes, before_ms: int) -> None:
     db.execute("COMMIT")
 
 
+def _drop(db: sqlite3.Connection, vault: bytes, before: Mapping[bytes, int]) -> int:
+    db.execute("BEGIN IMMEDIATE")
+    count = 0
+    for device, seq in before.items():
+        place = (vault, device, seq)
+        earlier = "vault = ? AND device = ? AND seq < ?"
+        (size,) = db.execute(f"SELECT coalesce(sum(length(body)), 0) FROM entries WHERE {earlier}", place).fetchone()  # noqa: S608
+        db.execute("UPDATE vaults SET dropped = dropped + ? WHERE id = ?", (size, vault))
+        count += db.execute(f"DELETE FROM entries WHERE {earlier}", place).rowcount  # noqa: S608 - fixed text
+    db.execute("COMMIT")
+    return count
+
+
 def _columns(one: Placed) -> tuple[bytes | int, ...]:
     row = one.row
     return (one.vault, row.device, one.seq, row.hash, one.arrival, one.total, row.kind, row.body)
 
 
 def _state(db: sqlite3.Connection, vault: bytes) -> State | None:
-    row = db.execute("SELECT deleted, blob_bytes FROM vaults WHERE id = ?", (vault,)).fetchone()
+    row = db.execute("SELECT deleted, blob_bytes, dropped FROM vaults WHERE id = ?", (vault,)).fetchone()
     if row is None:
         return None
     found = db.execute("SELECT arrival, total FROM entries WHERE vault = ? ORDER BY arrival DESC LIMIT 1", (vault,))
@@ -332,7 +385,7 @@ def _state(db: sqlite3.Connection, vault: bytes) -> State | None:
     last = _last(db, vault, NO_DEVICE)
     if last is None:
         raise sqlite3.DatabaseError("a vault without members")
-    return State(last[1], last[0], arrival, total, row[1], row[0] is not None)
+    return State(last[1], last[0], arrival, total, row[1], row[2], row[0] is not None)
 
 
 def _last(db: sqlite3.Connection, vault: bytes, device: bytes) -> tuple[int, bytes] | None:

@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Protocol
 
 from vault.relay.refusals import Refused, fork
-from vault.sync import wire
+from vault.sync import settling, wire
+from vault.sync.entry import Header
 
-MEMBER, ENTRY = 1, 2
+MEMBER, ENTRY, SNAP = 1, 2, 3
 NO_DEVICE = bytes(16)
-KINDS = {MEMBER: wire.MEMBER, ENTRY: wire.ENTRY}
+KINDS = {MEMBER: wire.MEMBER, ENTRY: wire.ENTRY, SNAP: wire.ENTRY}
 BLOB_STEP = 1 << 20
 
 Place = tuple[bytes, bytes, int]  # vault, device, seq
+Cut = Mapping[bytes, tuple[int, bytes]]  # number and hash of the newest entry of each device in a snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry to keep; ``before`` is the hash of the entry of its device that it follows."""
+    """An entry to keep; ``before`` is the hash of the entry of its device that it follows, ``cut`` a snapshot's."""
 
     device: bytes
     seq: int
@@ -36,6 +38,7 @@ class Row:
     before: bytes
     kind: int
     body: bytes
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,13 @@ class State:
     arrival: int = 0
     total: int = 0
     blob_bytes: int = 0
+    dropped: int = 0
     deleted: bool = False
+
+    @property
+    def size(self) -> int:
+        """The bytes that the vault takes."""
+        return self.total - self.dropped + self.blob_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ class Ledger:
     made: list[tuple[bytes, int]] = field(default_factory=list)
     marked: dict[bytes, int | None] = field(default_factory=dict)  # deleted at, or no longer
     kept: list[tuple[bytes, bytes, int]] = field(default_factory=list)
+    cuts: dict[bytes, list[Cut]] = field(default_factory=dict)  # of the vault's snapshots, where a log has a gap
 
     def is_idle(self) -> bool:
         """Tell whether there is nothing to store."""
@@ -105,7 +115,7 @@ class Append:
             new = self._new(ledger)
         except Refused as refused:
             return refused
-        if state.total + state.blob_bytes + sum(len(row.body) for row in new) > self.most_bytes:
+        if state.size + sum(len(row.body) for row in new) > self.most_bytes:
             return Refused(507, "quota", "the vault holds as much as this relay takes")
         _place(ledger, self.vault, state, new)
         return state.arrival
@@ -113,15 +123,16 @@ class Append:
     def _new(self, ledger: Ledger) -> list[Row]:
         heads: dict[bytes, tuple[int, bytes]] = {}
         fresh: dict[Place, bytes] = {}
+        cuts = [*ledger.cuts.get(self.vault, ()), *(row.cut for row in self.rows if row.cut is not None)]
         new = []
         for row in self.rows:
-            if row.kind == ENTRY:
+            if row.kind != MEMBER:
                 place = (self.vault, row.device, row.seq)
                 head = heads.get(row.device) or ledger.heads.get(place[:2], (0, bytes(32)))
                 if row.seq <= head[0]:
-                    _check_same(row, fresh.get(place) or ledger.hashes[place])
+                    _check_same(row, fresh.get(place) or ledger.hashes.get(place, row.hash))  # it may be dropped
                     continue
-                _check_next(row, head)
+                _check_next(row, head, cuts)
                 heads[row.device] = (row.seq, row.hash)
                 fresh[place] = row.hash
             new.append(row)
@@ -185,7 +196,7 @@ class Keep:
             return Stale()
         if (self.vault, self.digest) in ledger.blobs:
             return state.arrival
-        if state.total + state.blob_bytes + self.size > self.most_bytes:
+        if state.size + self.size > self.most_bytes:
             return Refused(507, "quota", "the vault holds as much as this relay takes")
         state.blob_bytes += self.size
         ledger.blobs.add((self.vault, self.digest))
@@ -226,6 +237,18 @@ class Storage(Protocol):
     def purge(self, before_ms: int) -> int:
         """Remove the vaults that were deleted before this time; return how many."""
 
+    def snapped(self) -> list[bytes]:
+        """Return the vaults that have a snapshot."""
+
+    def around_snapshots(self, vault: bytes) -> list[bytes]:
+        """Return the parts of snapshots and the entries right behind them, by device and number."""
+
+    def newest(self, vault: bytes) -> list[bytes]:
+        """Return the newest entry of each device."""
+
+    def drop(self, vault: bytes, before: Mapping[bytes, int]) -> int:
+        """Remove the entries of each device before a number; return how many."""
+
     def check(self) -> None:
         """Raise whatever keeps the database from answering."""
 
@@ -245,7 +268,7 @@ class Storage(Protocol):
 def places(writes: Sequence[Write]) -> set[Place]:
     """Return where the writes want to put entries of devices."""
     appends = (write for write in writes if isinstance(write, Append))
-    return {(write.vault, row.device, row.seq) for write in appends for row in write.rows if row.kind == ENTRY}
+    return {(write.vault, row.device, row.seq) for write in appends for row in write.rows if row.kind != MEMBER}
 
 
 def blobs(writes: Sequence[Write]) -> set[tuple[bytes, bytes]]:
@@ -278,7 +301,29 @@ def _check_same(row: Row, existing: bytes) -> None:
         raise fork(existing)
 
 
-def _check_next(row: Row, head: tuple[int, bytes]) -> None:
+def gaps(wanted: set[Place], ledger: Ledger) -> set[bytes]:
+    """Return the vaults in which a write wants to leave a gap: its log goes on where a snapshot has it."""
+    heads = ledger.heads
+    behind = (one for one in wanted if one[2] > heads.get(one[:2], (0, b""))[0] + 1)
+    return {vault for vault, device, seq in behind if (vault, device, seq - 1) not in wanted}
+
+
+def cut_of(header: Header) -> Cut | None:
+    """Return what a part of a snapshot stands for, None for any other entry."""
+    if header.kind != settling.SNAP:
+        return None
+    return {bytes.fromhex(device): (head.seq, head.hash) for device, head in settling.cut_of(header).items()}
+
+
+def _is_bridged(row: Row, cuts: Iterable[Cut]) -> bool:
+    """Tell whether a snapshot stands for what is before: it has the entry, or the one that this one follows."""
+    known = (row.seq, row.hash), (row.seq - 1, row.before)
+    return row.cut is not None or any(cut.get(row.device) in known for cut in cuts)
+
+
+def _check_next(row: Row, head: tuple[int, bytes], cuts: Iterable[Cut]) -> None:
+    if row.seq > head[0] + 1 and _is_bridged(row, cuts):
+        return
     if row.seq != head[0] + 1:
         expected = {wire.EXPECTED: str(head[0] + 1)}
         raise Refused(422, "gap", "an entry of the device before this one is missing", headers=expected)

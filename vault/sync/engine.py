@@ -155,8 +155,8 @@ def _append(store: Store, found: Membership, batch: list[tuple[merge.Op, bytes |
         things.keep(store, op.kind, op.id, thing, row)
 
 
-def keep_up(store: Store, now_ms: int) -> None:
-    """Append what keeps the vault's devices in step: a snapshot where it is due, else a sign of life.
+def keep_up(store: Store, now_ms: int, *, compact: bool = False) -> None:
+    """Append what keeps the vault's devices in step: a snapshot where it is due or wished, else a sign of life.
 
     The latter once a day, and where others wait to hear that this device has seen a snapshot. Raises ``NotSynced``.
     """
@@ -165,7 +165,7 @@ def keep_up(store: Store, now_ms: int) -> None:
         if log.setting(store).restored or found.needs_epoch:
             return
         appending.check_key(store, found)
-        if snapshots.is_due(store) and snapshots.make(store, now_ms):
+        if (compact or snapshots.is_due(store)) and snapshots.make(store, now_ms):
             return
         if snapshots.is_unseen(store) or _is_silent(store, now_ms):
             appending.append(store, found, snapshots.NOTHING, now_ms, kind=b"beat")

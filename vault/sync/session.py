@@ -41,13 +41,19 @@ class Round(msgspec.Struct):
 
 
 def sync(
-    store: Store, transport: Transport, now_ms: Callable[[], int], *, upload_again: bool = False, kit: Kit | None = None
+    store: Store,
+    transport: Transport,
+    now_ms: Callable[[], int],
+    *,
+    upload_again: bool = False,
+    kit: Kit | None = None,
+    compact: bool = False,
 ) -> Round:
     """Bring this vault and the others together through a relay or a folder.
 
     With ``upload_again`` a place that has lost something gets it again; with ``kit`` a device that fell out of the
-    membership, as it came from an old backup, is enrolled anew. Raises ``NotSynced``, ``RelayUnreachable``,
-    ``RelayMisbehaves``; what was done until then stays done.
+    membership, as it came from an old backup, is enrolled anew; with ``compact`` a snapshot of the log is made now.
+    Raises ``NotSynced``, ``RelayUnreachable``, ``RelayMisbehaves``; what was done until then stays done.
     """
     done = Round(findings=[], kept_against_delete=[])
     if not log.is_on(store):
@@ -80,7 +86,7 @@ def sync(
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     belonging.check_member(store)
     _settle_restored(store, now_ms)
-    engine.keep_up(store, now_ms())
+    engine.keep_up(store, now_ms(), compact=compact)
     _push(store, transport, heads, pulled, done)
     _acknowledge(store, transport)
     _shorten(store, transport, now_ms())

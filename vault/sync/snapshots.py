@@ -267,6 +267,33 @@ def is_unseen(store: Store) -> bool:
     return any(seen.get(one.device, 0) < one.end <= here[one.device].seq for one in closed if one.device in here)
 
 
+class State(msgspec.Struct, frozen=True):
+    """How far the log is shortened, for people."""
+
+    entries: int  # of all devices, here
+    in_snapshot: int  # that a settled snapshot stands for
+    unsettled: tuple[str, ...]  # ids of the devices that have not seen the newest snapshot
+
+
+def state(store: Store) -> State:
+    """Return how long the log is, and who keeps it from being made shorter."""
+    db, devices, here = store.database, _devices(store), known(store)
+    floor = settled_numbers(store)
+    counts = (
+        db.value("SELECT count(*) FROM sync_entries WHERE device = ? AND seq < ?", (device, number))
+        for device, number in floor.items()
+    )
+    newest_here = max((one.snapshot for one in here if one.verdict == GOOD), key=lambda one: one.hlc, default=None)
+    unsettled = [] if newest_here is None else [one for one in devices.since if not _sees(store, one, newest_here)]
+    return State(int(db.value("SELECT count(*) FROM sync_entries")), sum(counts), tuple(unsettled))
+
+
+def _sees(store: Store, device: str, one: Snapshot) -> bool:
+    last = log.newest_header(store.database, device)
+    head = last.seen.get(one.device) if last is not None else None
+    return device == one.device or (head is not None and head.seq >= one.end)
+
+
 # -- beginning with one
 
 

@@ -114,6 +114,80 @@ def a_fork_is_answered_with_what_stands_there(caller: Caller) -> None:
     assert caller.page(PHONE, vault) == before
 
 
+def what_a_snapshot_stands_for_goes_once_all_have_seen_it(caller: Caller) -> None:
+    chain, vault = vault_of(caller)
+    own, others = log_of(chain, LAPTOP), log_of(chain, PHONE)
+    caller.append(LAPTOP, vault, *own.parts(5))
+    caller.append(PHONE, vault, *others.parts(4))
+    seen = others.head
+    snap = [wire.Part(wire.ENTRY, own.write(kind=b"snap", seen=seen)) for _ in range(2)]
+    assert caller.append(LAPTOP, vault, *snap).status == 200
+    caller.append(PHONE, vault, wire.Part(wire.ENTRY, others.write(seen=own.head)))
+    assert caller.relay.drop_settled() == 0  # it is not closed yet
+    caller.append(LAPTOP, vault, wire.Part(wire.ENTRY, own.write(kind=b"beat", seen=seen)))
+    assert caller.relay.drop_settled() == 0  # the phone has not seen its end
+    heads, before = caller.heads(PHONE, vault), caller.relay.storage.state(bytes.fromhex(vault))
+    caller.append(PHONE, vault, wire.Part(wire.ENTRY, others.write(seen=own.head)))
+    assert caller.relay.drop_settled() == 4 + 3
+    after = caller.relay.storage.state(bytes.fromhex(vault))
+    assert before is not None and after is not None and after.size < before.size
+    left = [one.data for one in caller.page(PHONE, vault).entries]
+    assert sorted(left) == sorted([*chain, *own.entries[4:], *others.entries[3:]])
+    assert caller.heads(PHONE, vault).devices[0].seq in (8, 6)
+    assert {one.device_id for one in heads.devices} == {one.device_id for one in caller.heads(PHONE, vault).devices}
+    again = caller.append(PHONE, vault, *(wire.Part(wire.ENTRY, one) for one in own.entries[:3]))
+    assert again.status == 200  # what was dropped is not wanted again, and no fork
+    assert caller.relay.drop_settled() == 0
+    assert caller.append(LAPTOP, vault, *own.parts(1)).status == 200
+
+
+def nothing_goes_while_a_member_has_not_seen_the_snapshot_or_a_revocation_cuts_into_it(caller: Caller) -> None:
+    chain = chain_of(LAPTOP, PHONE, TABLET)
+    caller.create(chain, LAPTOP)
+    vault = membership.vault_id_of(chain)
+    own, others, third = (log_of(chain, one) for one in (LAPTOP, PHONE, TABLET))
+    caller.append(LAPTOP, vault, *own.parts(3))
+    caller.append(TABLET, vault, *third.parts(3))
+    seen = third.head
+    parts = [wire.Part(wire.ENTRY, own.write(kind=kind, seen=seen)) for kind in (b"snap", b"beat")]
+    caller.append(LAPTOP, vault, *parts)
+    caller.append(TABLET, vault, wire.Part(wire.ENTRY, third.write(seen=own.head)))
+    assert caller.relay.drop_settled() == 0
+    cut = (2, entry.hash_of(third.entries[1]))
+    chain.append(membership.revoke(chain, TABLET.device_id, by=PHONE.signer, now=AT, last=cut))
+    others.chain = chain
+    assert caller.append(PHONE, vault, wire.Part(wire.MEMBER, chain[-1])).status == 200
+    assert caller.append(PHONE, vault, wire.Part(wire.ENTRY, others.write(seen=own.head))).status == 200
+    assert caller.relay.drop_settled() == 0
+
+
+def a_log_goes_on_behind_a_gap_only_where_a_snapshot_stands_for_it(caller: Caller) -> None:
+    chain, vault = vault_of(caller)
+    own, others = log_of(chain, LAPTOP), log_of(chain, PHONE)
+    own.parts(4)
+    others.parts(3)
+    cut = others.head
+    late = others.parts(2)
+    assert caller.append(PHONE, vault, late[0]).word == "gap"
+    snap = wire.Part(wire.ENTRY, own.write(kind=b"snap", seen=cut))
+    assert caller.append(PHONE, vault, late[1], snap).word == "gap"
+    assert caller.append(PHONE, vault, snap, late[0]).status == 200  # its log goes on where the snapshot has it
+    assert caller.append(PHONE, vault, late[1], *own.parts(1)).status == 200
+    other = log_of(chain, PHONE)
+    other.parts(5)
+    assert caller.append(PHONE, vault, *other.parts(1)).word == "fork"
+    assert {one.seq for one in caller.heads(PHONE, vault).devices} == {5, 6}
+
+
+def a_log_may_begin_with_the_last_entry_that_a_snapshot_has_of_it(caller: Caller) -> None:
+    chain, vault = vault_of(caller)
+    own, others = log_of(chain, LAPTOP), log_of(chain, PHONE)
+    kept = others.parts(3)[-1]
+    snap = wire.Part(wire.ENTRY, own.write(kind=b"snap", seen=others.head))
+    assert caller.append(PHONE, vault, snap).status == 200
+    assert caller.append(PHONE, vault, kept, *others.parts(1)).status == 200
+
+
 def a_gap_is_refused_with_the_number_that_is_missing(caller: Caller) -> None:
     chain, vault = vault_of(caller)
     parts = log_of(chain, LAPTOP).parts(5)
@@ -290,6 +364,10 @@ CLAIMS: tuple[Callable[[Caller], None], ...] = (
     the_same_batch_again_changes_nothing,
     a_fork_is_answered_with_what_stands_there,
     a_gap_is_refused_with_the_number_that_is_missing,
+    what_a_snapshot_stands_for_goes_once_all_have_seen_it,
+    nothing_goes_while_a_member_has_not_seen_the_snapshot_or_a_revocation_cuts_into_it,
+    a_log_goes_on_behind_a_gap_only_where_a_snapshot_stands_for_it,
+    a_log_may_begin_with_the_last_entry_that_a_snapshot_has_of_it,
     a_batch_is_taken_as_a_whole_or_not_at_all,
     members_come_and_go_with_entries_that_name_them,
     what_stands_on_a_list_that_lost_is_taken,

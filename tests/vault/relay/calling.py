@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vault import membership
@@ -69,7 +70,14 @@ class Log:
     chain: Sequence[bytes]
     entries: list[bytes] = field(default_factory=list)
 
-    def write(self, content: bytes = b"{}", *, membership_head: bytes = b"", kind: bytes = b"op") -> bytes:
+    def write(
+        self,
+        content: bytes = b"{}",
+        *,
+        membership_head: bytes = b"",
+        kind: bytes = b"op",
+        seen: Mapping[str, entry.Head] = MappingProxyType({}),
+    ) -> bytes:
         """Return the next entry."""
         last = self.entries[-1] if self.entries else None
         made = entry.seal(
@@ -80,13 +88,18 @@ class Log:
             key=b"k" * 32,
             head=entry.Head(len(self.entries), entry.hash_of(last)) if last else None,
             membership=membership_head or membership.head_of(self.chain),
-            seen={},
+            seen=seen,
             hlc=int(NOW * 1000) << 16,
             kind=kind,
             content=content,
         )
         self.entries.append(made)
         return made
+
+    @property
+    def head(self) -> dict[str, entry.Head]:
+        """How far it goes, as others see it."""
+        return {self.device.device_id: entry.Head(len(self.entries), entry.hash_of(self.entries[-1]))}
 
     def parts(self, count: int) -> list[wire.Part]:
         """Return the next entries as parts of a batch."""
