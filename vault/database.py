@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -36,6 +37,10 @@ PLAIN_MAGIC = b"SQLite format 3\0"
 
 Values = Sequence[object] | Mapping[str, object]
 
+# Closing any handle of a file takes away all locks that the process has on it: SQLite's own as well. Another process
+# would then take itself for the last one that has the vault open, and remove the log under it.
+_open_here: Counter[Path] = Counter()
+
 _FULL, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 13, 5, 6, 8, 10, 11
 _PERM, _CANTOPEN, _NOTADB = 3, 14, 26
 _ERROR, _PROTOCOL = 1, 15
@@ -55,6 +60,7 @@ class Database:
         self._blobs: list[Blob] = []
         self.path = path
         self.run: int | None = None
+        self._unlisted = _listed(path.resolve())
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> Database:
@@ -90,19 +96,20 @@ class Database:
         _check_key(key)
         if fingerprint is not None and fingerprint != key_fingerprint(key):
             raise WrongKey("the key is not this vault's key", hint="keyferry unlock --kit FILE puts the right one back")
-        _check_start(path)
+        if path.resolve() not in _open_here:  # closing it would take its locks away
+            _check_start(path)
         for mode in ("mode=ro" if read_only else "mode=rw", "immutable=1"):
             database = cls(_connect(f"{path.resolve().as_uri()}?{mode}", key), path)
             try:
                 database._check_readable(fingerprint is not None)
             except CannotRead:
-                database._connection.close()
+                database._let_go()
                 # A folder that cannot be written has no place for SQLite's own lock files.
                 if mode == "immutable=1" or _has_log(path):
                     raise
                 continue
             except BaseException:
-                database._connection.close()
+                database._let_go()
                 raise
             break
         return database
@@ -259,7 +266,11 @@ class Database:
         # Another process may be reading, or the disk be full: the log then stays beside the file and nothing is lost.
         with contextlib.suppress(_sqlite().Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._connection.close()
+        self._unlisted()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -286,6 +297,21 @@ class Blob:
         if blob is not None:
             with self._translated():
                 blob.close()
+
+
+def _listed(path: Path) -> Callable[[], None]:
+    """Count one more connection to a file; returns what takes it back, once."""
+    _open_here[path] += 1
+    left = [path]
+
+    def unlisted() -> None:
+        for one in left:
+            _open_here[one] -= 1
+            if not _open_here[one]:
+                del _open_here[one]
+        left.clear()
+
+    return unlisted
 
 
 def _sqlite() -> Any:

@@ -3,11 +3,12 @@ PostgreSQL, through one that is killed in the middle of work and started again, 
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,58 @@ def test_through_a_folder(tmp_path: Path) -> None:
         assert joined.returncode == 0, joined.stdout + printed
     each_changes_something(world)
     agree(world, *way)
+
+
+def test_a_relay_that_dropped_what_a_snapshot_stands_for_lets_a_new_device_have_all(db: str, tmp_path: Path) -> None:
+    """It forgets at its start, and each hour, what all devices have seen in a snapshot."""
+    world = begun(tmp_path)
+    listen = f"127.0.0.1:{world.port}"
+    with ExitStack() as stack:
+        relay = start(tmp_path / "relay", "--db", db, listen=listen)
+        stack.callback(lambda: relay.process.kill())
+        for home in HOMES[1:]:
+            joined, printed = pair(world, join=home)
+            assert joined.returncode == 0, joined.stdout + printed
+        each_changes_something(world)
+        agree(world)
+        said = world.well("laptop", "sync", "compact")
+        assert "nothing is dropped before" in said
+        agree(world)
+        assert "snapshots stand for" in world.well("laptop", "sync", "compact")
+        agree(world)
+        before = world.well("laptop", "sync", "status")
+        relay.kill()
+        relay = start(tmp_path / "relay", "--db", db, listen=listen)
+        until = time.monotonic() + 20
+        while entries_there(db) >= entries_of(before) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert entries_there(db) < entries_of(before)
+        joined, printed = pair(world, join="phone")
+        assert joined.returncode == 0, joined.stdout + printed
+        agree(world)
+        world.well("phone", "sync")
+        assert world.content("phone") == world.content("laptop")
+        assert world.documents("phone") == world.documents("laptop")
+        world.well("phone", "add", "login", "--title", "Of the phone")
+        world.well("phone", "sync")
+        agree(world)
+        assert "Of the phone" in world.well("desk", "list")
+        assert relay.end() == 0
+
+
+def entries_of(status: str) -> int:
+    """The entries of all devices that a table of ``sync status`` tells."""
+    rows = (line.split() for line in status.splitlines())
+    return sum(int(words[2].replace(",", "")) for words in rows if len(words) > 3 and len(words[0]) == 32)
+
+
+def entries_there(db: str) -> int:
+    """How many entries of devices the relay's database holds."""
+    if "://" not in db:
+        with closing(sqlite3.connect(db)) as file:
+            return int(file.execute("SELECT count(*) FROM entries WHERE kind > 1").fetchone()[0])
+    import psycopg
+
+    with psycopg.connect(db) as server:
+        row = server.execute("SELECT count(*) FROM keyferry.entries WHERE kind > 1").fetchone()
+        return int(row[0]) if row else 0

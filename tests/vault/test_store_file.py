@@ -469,3 +469,18 @@ def test_every_failure_of_sqlite_is_one_of_ours() -> None:
         ours = database._failure(error, Path("/nowhere/vault.db"))
         assert isinstance(ours, KeyferryError)
         assert "geheim" not in ours.message
+
+
+@needs_posix
+def test_a_second_look_at_an_open_vault_takes_no_locks_away(filled: Path) -> None:
+    """Another program asks for the place where SQLite says that somebody reads (byte 1 GiB + 2, 510 of them)."""
+    ask = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+b'); "
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, (1 << 30) + 2)"
+    )
+    with Store.open(filled, KEY) as first:
+        first.set_meta("n", "x")
+        for _ in range(2):
+            assert subprocess.run([sys.executable, "-c", ask, str(filled)], capture_output=True).returncode == 1
+            Store.open(filled, KEY).close()
+    assert subprocess.run([sys.executable, "-c", ask, str(filled)], capture_output=True).returncode == 0

@@ -148,14 +148,24 @@ def status(session: Session) -> int:
                 "name": names.get(one.device_id) or one.name,
                 "entries": heads[one.device_id].seq if one.device_id in heads else 0,
                 "this": one.device_id == own,
+                "heard": doctoring.heard(store, one.device_id),
             }
             for one in identity.members(store)
         ]
         waiting, unsent = log.waiting(store.database), log.unsent(store, own, way.title if way is not None else "")
         strange, new = doctoring.strange_files(store, way), newkit.pending(store, now())
     session.table(
-        ("device", "name", "entries", ""),
-        [(one["id"], one["name"], f"{one['entries']:,}", "this device" if one["this"] else "") for one in rows],
+        ("device", "name", "entries", "last sign of it", ""),
+        [
+            (
+                one["id"],
+                one["name"],
+                f"{one['entries']:,}",
+                one["heard"] or "none",
+                "this device" if one["this"] else "",
+            )
+            for one in rows
+        ],
     )
     parked = sum(one.state == log.PARKED for one in waiting)
     if unsent:

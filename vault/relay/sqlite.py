@@ -100,6 +100,7 @@ class SqliteStorage:
         self._readers = threading.local()
         self._open: list[sqlite3.Connection] = []
         try:
+            _make_private(path)
             self._writer = self._connected()
             self._prepare()
         except BaseException:
@@ -335,8 +336,6 @@ class SqliteStorage:
         return db
 
     def _connected(self) -> sqlite3.Connection:
-        with write_errors(self._path):
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -348,6 +347,17 @@ class SqliteStorage:
             db.close()
             raise DamagedVault(f"{self._path} is damaged, or no database", hint="name another file with --db") from None
         return db
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if it is not there, before anything connects to it.
+
+    Closing a file that is open elsewhere in a process takes all its locks away; another program would then take itself
+    for the last one, and the log with it.
+    """
+    if not path.exists():
+        with write_errors(path):
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _remove(db: sqlite3.Connection, vault: bytes, before_ms: int) -> None:

@@ -18,6 +18,9 @@ _AHEAD_REMEDY = (
 )
 
 
+_SILENT_MS = 3 * 24 * 3_600_000
+
+
 class Cause(msgspec.Struct, frozen=True):
     """One reason, and the way out."""
 
@@ -29,7 +32,12 @@ def findings(store: Store, now_ms: int) -> tuple[Cause, ...]:
     """Return what keeps this vault from being in step with the others; asks the relay or folder."""
     if not log.is_on(store):
         return (Cause("this vault is not synced", "keyferry device pair"),)
-    return (*_of_this_device(store, now_ms), *_of_the_way(store), *_of_entries(store, now_ms))
+    return (
+        *_of_this_device(store, now_ms),
+        *_of_the_way(store),
+        *_of_entries(store, now_ms),
+        *_of_silence(store, now_ms),
+    )
 
 
 def strange_files(store: Store, way: Way | None) -> int:
@@ -74,6 +82,31 @@ def _of_the_way(store: Store) -> list[Cause]:
             name = identity.device_names(store).get(device, device[:8])
             found.append(
                 Cause(f"the {way.title} shows less of {name} than before", "ask its owner; a folder is another way")
+            )
+    return found
+
+
+def heard(store: Store, device: str) -> str | None:
+    """Return when a device signed the newest of its entries that are here, by its own clock; None if there is none."""
+    newest = log.newest_header(store.database, device)
+    return None if newest is None else moment.from_millis(clock.millis(newest.hlc))
+
+
+def _of_silence(store: Store, now_ms: int) -> list[Cause]:
+    """Name devices of which nothing came for three days, in which they give a sign of life once a day."""
+    own, found = identity.own_device(store).device_id, []
+    before = moment.from_millis(now_ms - _SILENT_MS)
+    for one in identity.members(store):
+        at = heard(store, one.device_id)
+        if one.device_id != own and (at or one.since) < before:
+            text = (
+                f"nothing signed by {one.name} has come since {at[:10]}" if at else f"nothing of {one.name} ever came"
+            )
+            found.append(
+                Cause(
+                    f"{text}; a relay that keeps it back looks the same",
+                    f"sync on {one.name}, or through a folder; if it is gone: keyferry device revoke {one.name}",
+                )
             )
     return found
 

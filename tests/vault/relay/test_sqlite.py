@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +58,24 @@ def test_a_full_disk_is_told_and_nothing_of_the_batch_stays(tmp_path: Path) -> N
         db.execute("PRAGMA max_page_count = 1000000")
         assert caller.append(LAPTOP, log.vault, *parts).status == 200
         assert [one.data for one in caller.page(LAPTOP, log.vault).entries[1:]] == log.entries
+
+
+def test_another_program_that_looks_into_the_database_takes_nothing_away(tmp_path: Path) -> None:
+    chain = chain_of(LAPTOP)
+    log = log_of(chain, LAPTOP)
+    place = str(tmp_path / "relay.db")
+    look = f"import sqlite3; d = sqlite3.connect({place!r}); d.execute('SELECT 1 FROM entries').fetchall(); d.close()"
+    with running(tmp_path) as caller:
+        caller.create(chain, LAPTOP)
+        for _ in range(3):
+            fresh = threading.Thread(target=caller.relay.storage.check)  # a reader with a connection of its own
+            fresh.start()
+            fresh.join()
+            subprocess.run([sys.executable, "-c", look], check=True)
+            assert caller.append(LAPTOP, log.vault, *log.parts(2)).status == 200
+            assert (tmp_path / "relay.db-wal").exists()
+    with running(tmp_path) as caller:
+        assert [one.data for one in caller.page(LAPTOP, log.vault).entries] == [*chain, *log.entries]
 
 
 def test_two_relays_do_not_share_a_file(tmp_path: Path) -> None:
