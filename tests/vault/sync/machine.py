@@ -4,8 +4,9 @@
 
 A program is a list of steps, each with its own seed: edit, add, delete and restore things, change sets, sections and
 credentials, cut the network into parts and heal it, deliver in any order and twice, put clocks wrong, restart a device
-from its rows, let one join by a copy, revoke one. A device takes in an entry when it has all that its writer had seen,
-parks one from the far future, and drops what a revoked device wrote after its last entry that counts.
+from its rows, let one join by a copy or by a snapshot, revoke one, make a snapshot, drop what one stands for. A device
+takes in an entry when it has all that its writer had seen, parks one from the far future, and drops what a revoked
+device wrote after its last entry that counts.
 
 At the end everything is delivered everywhere. Then all devices have the same bytes; these are what the entries come to
 (``oracle``); and what a person wrote is somewhere in the vault unless a person who had it before them changed the same.
@@ -51,6 +52,9 @@ _WEIGHTS = {
     "restart": 2,
     "join": 1,
     "revoke": 1,
+    "snapshot": 3,
+    "compact": 6,
+    "begin": 2,
 }
 
 
@@ -71,6 +75,8 @@ class Device:
     last: int = 0
     skew_ms: int = 0
     group: int = 0
+    floor: dict[str, int] = field(default_factory=dict)  # how far each log is in the snapshot that this one begins with
+    base: dict[Key, bytes] = field(default_factory=dict)
 
     def counts(self, entry: Entry) -> bool:
         """Tell whether an entry is valid, as far as this device knows."""
@@ -115,7 +121,8 @@ class Device:
         """Hear that a device was revoked; what it wrote after its last entry that counts is undone."""
         self.revoked[name] = last
         if self.heads.get(name, 0) > last:
-            log, self.log, self.things, self.heads = self.log, [], {}, {}
+            log, self.log, self.heads = self.log, [], dict(self.floor)
+            self.things = {key: merge.decode(data) for key, data in self.base.items()}
             for entry in log:
                 if self.counts(entry):
                     self.apply(entry)
@@ -148,6 +155,14 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """What a device had at one point."""
+
+    cut: dict[str, int]
+    state: dict[Key, bytes]
+
+
+@dataclass(frozen=True)
 class Said:
     """Something a person wrote: a token nobody else writes, at a place that can be written again."""
 
@@ -168,6 +183,7 @@ class World:
         self.said: list[Said] = []
         self.written: dict[tuple[Key, str], list[Entry]] = {}
         self.done: Counter[str] = Counter()
+        self.snapshots: list[Snapshot] = []
         self._tokens = 0
 
     def token(self) -> str:
@@ -198,6 +214,11 @@ class World:
     def counts(self, dot: Dot) -> bool:
         """Tell whether an entry is valid once everybody knows of all revocations."""
         return dot[1] <= self.revoked.get(dot[0], dot[1])
+
+    def has_settled(self, one: Snapshot) -> bool:
+        """Tell whether every device that still belongs to the vault has all that a snapshot stands for."""
+        there = (device for device in self.devices if device.name not in self.revoked)
+        return all(device.heads.get(name, 0) >= seq for device in there for name, seq in one.cut.items())
 
     def deliver(self, device: Device, entries: Sequence[Entry]) -> None:
         """Let entries arrive at a device, which takes in what it can."""
@@ -479,6 +500,7 @@ def _join(world: World, chance: random.Random) -> bool:
     things = {key: merge.decode(data) for key, data in giver.state().items()}
     joiner = Device(f"d{len(world.devices)}", things, dict(giver.heads), list(giver.log), {}, dict(giver.revoked))
     joiner.last, joiner.group = giver.last, giver.group
+    joiner.floor, joiner.base = dict(giver.floor), giver.base
     world.devices.append(joiner)
     return True
 
@@ -495,6 +517,47 @@ def _revoke(world: World, chance: random.Random) -> bool:
     world.revoked[other.name] = revoker.heads.get(other.name, 0)
     revoker.learn(other.name, world.revoked[other.name])
     return True
+
+
+def _snapshot(world: World, chance: random.Random) -> bool:
+    device = chance.choice(world.writers())
+    world.snapshots.append(Snapshot(dict(device.heads), device.state()))
+    return True
+
+
+def _compact(world: World, chance: random.Random) -> bool:
+    """Let a device begin its log with a settled snapshot, which must be what its entries come to."""
+    device, one = chance.choice(world.devices), _settled(world, chance)
+    has_it = one is not None and all(device.heads.get(name, 0) >= seq for name, seq in one.cut.items())
+    if one is None or not has_it or any(one.cut.get(name, 0) < seq for name, seq in device.floor.items()):
+        return False
+    copy = Device(device.name, {key: merge.decode(data) for key, data in device.base.items()})
+    for entry in device.log:
+        if entry.seq <= one.cut.get(entry.device, 0):
+            copy.apply(entry)
+    if copy.state() != one.state:
+        raise Disagreement(f"a snapshot is not what the entries of {device.name} come to")
+    device.log = [entry for entry in device.log if entry.seq > one.cut.get(entry.device, 0)]
+    device.floor, device.base = dict(one.cut), one.state
+    return True
+
+
+def _begin(world: World, chance: random.Random) -> bool:
+    """Let a new device begin with a settled snapshot and nothing else."""
+    one = _settled(world, chance)
+    if len(world.devices) >= 8 or one is None:
+        return False
+    giver = chance.choice(world.writers())
+    things = {key: merge.decode(data) for key, data in one.state.items()}
+    joiner = Device(f"d{len(world.devices)}", things, dict(one.cut), revoked=dict(giver.revoked), group=giver.group)
+    joiner.floor, joiner.base = dict(one.cut), one.state
+    world.devices.append(joiner)
+    return True
+
+
+def _settled(world: World, chance: random.Random) -> Snapshot | None:
+    fitting = [one for one in world.snapshots if world.has_settled(one)]
+    return chance.choice(fitting) if fitting else None
 
 
 STEPS: dict[str, Callable[[World, random.Random], bool]] = {
@@ -515,6 +578,9 @@ STEPS: dict[str, Callable[[World, random.Random], bool]] = {
     "restart": _restart,
     "join": _join,
     "revoke": _revoke,
+    "snapshot": _snapshot,
+    "compact": _compact,
+    "begin": _begin,
 }
 
 
@@ -548,7 +614,8 @@ def _finish(world: World) -> None:
         for name, last in world.revoked.items():
             if device.revoked.get(name) is None:
                 device.learn(name, last)
-        entries = list(world.entries.values())
+        kept = {entry.dot: entry for other in world.devices for entry in (*other.log, *other.inbox.values())}
+        entries = list(kept.values())
         random.Random(number).shuffle(entries)
         world.deliver(device, entries)
 

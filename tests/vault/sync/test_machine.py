@@ -108,6 +108,30 @@ def test_a_device_that_does_not_undo_what_is_void_is_noticed(monkeypatch: pytest
         machine.campaign(300, seed=1)
 
 
+def test_dropping_what_not_everybody_has_seen_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.World, "has_settled", lambda self, one: True)
+    with pytest.raises(machine.Disagreement):
+        machine.campaign(300, seed=1)
+
+
+def test_a_snapshot_that_lacks_a_thing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def state(self: machine.Device) -> dict[machine.Key, bytes]:
+        whole = real(self)
+        return dict(list(whole.items())[1:]) if len(whole) > 2 and self.name == "d0" else whole
+
+    real = machine.Device.state
+    snapshot = machine.STEPS["snapshot"]
+
+    def lying(world: machine.World, chance: Any) -> bool:
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.Device, "state", state)
+            return snapshot(world, chance)
+
+    monkeypatch.setitem(machine.STEPS, "snapshot", lying)
+    with pytest.raises(machine.Disagreement):
+        machine.campaign(300, seed=1)
+
+
 def test_the_command_says_which_seeds_it_ran_and_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
     assert machine.main(["--programs", "5", "--seed", "77"]) == 0
     shown = capsys.readouterr().out
