@@ -192,6 +192,35 @@ def restore_into(mode: str) -> Command:
     return command
 
 
+def synced(keyferry: Keyferry) -> None:
+    """Make a vault that is synced through a folder, with changes that are there and one that is not."""
+    made(keyferry)
+    (keyferry.root / "sync").mkdir()
+    done(keyferry("sync", "--folder", keyferry.root / "sync"))
+    for number in range(3):
+        done(keyferry("add", "note", "--title", f"Note {number}"))
+        done(keyferry("sync"))
+    done(keyferry("add", "note", "--title", "Not sent yet"))
+
+
+def first_entries(keyferry: Keyferry) -> str:
+    """Return the first entries of logs in the folder, which are there until a snapshot stands for them."""
+    return ", ".join(path.name for path in (keyferry.root / "sync").glob("keyferry-*/log/*/000000000001-*"))
+
+
+def can_be_had_from_the_folder(keyferry: Keyferry) -> None:
+    """Raise unless somebody with nothing but the kit gets all of it from the folder."""
+    with open_vault(keyferry.home) as store:
+        vault_id, wanted = store.vault_id, sorted(item.title for item in store.items())
+    other = keyferry.root / "other"
+    call = ("device", "join", "--kit", keyferry.root / "kit.txt", "--vault", vault_id)
+    way = ("--folder", keyferry.root / "sync", "--key-file", keyferry.root / "other.key")
+    done(keyferry(*call, *way, "--home", other))
+    with open_vault(other) as store:
+        assert sorted(item.title for item in store.items()) == wanted
+    done(keyferry("sync"))
+
+
 BACKUP = Campaign(
     "backup create", backed_up, create, missing=sets_missing, failing=(5, 40, 41), after=all_sets_are_known
 )
@@ -222,5 +251,13 @@ MERGE = Campaign("restore --into merge", changed_since, restore_into("merge"), a
 REPLACE = Campaign("restore --into replace", changed_since, restore_into("replace"), after=all_sets_are_known)
 MIGRATE = Campaign("migrate", more, migrate_second, after=is_a_vault_like_any)
 ROTATE = Campaign("key rotate", with_old_key, lambda _: ("key", "rotate"), state=key_and_state, failing=(40, 41))
+COMPACT = Campaign(
+    "sync compact",
+    synced,
+    lambda _: ("sync", "compact"),
+    missing=first_entries,
+    failing=(40, 41, 55, 56),
+    after=can_be_had_from_the_folder,
+)
 
-CAMPAIGNS = (BACKUP, PRUNE, REPAIR, RESTORE, MERGE, REPLACE, MIGRATE, ROTATE)
+CAMPAIGNS = (BACKUP, PRUNE, REPAIR, RESTORE, MERGE, REPLACE, MIGRATE, ROTATE, COMPACT)

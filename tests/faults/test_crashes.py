@@ -23,6 +23,7 @@ EACH: tuple[tuple[Campaign, Sequence[Kind]], ...] = (
     (campaigns.MIGRATE, (Kind.KILL, Kind.FULL)),
     (campaigns.REPLACE, (Kind.KILL,)),
     (campaigns.ROTATE, (Kind.KILL,)),
+    (campaigns.COMPACT, (Kind.KILL,)),
 )
 LEAST = 200  # faults that met their call, in one campaign alone
 

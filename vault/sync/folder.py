@@ -24,7 +24,7 @@ from typing import Protocol
 
 from vault import membership
 from vault.errors import ForgedEntry, KeyferryError, PairingFailed, RelayUnreachable, TargetExists
-from vault.files import make_private_folder, write_private
+from vault.files import make_private_folder, sync_folder, write_private
 from vault.sync import entry
 from vault.sync.entry import Head
 from vault.sync.travel import ENTRY, MEMBER, Heads, Message, Page
@@ -48,6 +48,7 @@ class Kept(Protocol):
     """What the vault has already; ``vault.sync.ways.Kept`` is one."""
 
     def upto(self, device: str) -> int: ...
+    def settled(self, device: str) -> int: ...
     def hash_at(self, device: str, seq: int) -> bytes | None: ...
     def members(self) -> set[str]: ...
 
@@ -86,7 +87,7 @@ class Folder:
         devices = {}
         for device in self._devices():
             numbers = self._numbers(device)
-            last = self.begins[device] = min(numbers, default=0)
+            last = self.begins[device] = self._begin(device, numbers)
             while last + 1 in numbers:
                 last += 1
             if last:
@@ -96,6 +97,14 @@ class Folder:
         known = self._kept.members() if self._kept is not None else set()
         height, newest = ([one for one in members if one[1] in known] or members)[-1]
         return Heads(int(height) + 1, bytes.fromhex(newest), devices)
+
+    def _begin(self, device: str, numbers: Mapping[int, object]) -> int:
+        """Return where a log begins here: where a settled snapshot has it, though others may still drop what is before.
+
+        ``numbers`` are those of its files.
+        """
+        settled = self._kept.settled(device) if self._kept is not None else 0
+        return settled if settled in numbers else min(numbers, default=0)
 
     def _known_of(self, device: str, number: int, hashes: Sequence[str]) -> str:
         """Return the hash that the vault has under this number; a stranger's file stands back."""
@@ -190,11 +199,18 @@ class Folder:
         """Remove the files of entries before these numbers; whoever needs them again is given the snapshot."""
         for device, number in before.items():
             place = self._root / "log" / device
-            for name in _listed(place):
-                found = _ENTRY.fullmatch(name)
-                if found is not None and int(found[1]) < number:
-                    with contextlib.suppress(OSError):
-                        (place / name).unlink()
+            names = sorted(_listed(place))  # the first one first: what is left has no gap
+            old = [name for name in names if (found := _ENTRY.fullmatch(name)) and int(found[1]) < number]
+            try:
+                for name in old:
+                    (place / name).unlink(missing_ok=True)
+                if old:
+                    sync_folder(place)
+            except OSError:
+                raise RelayUnreachable(
+                    f"old entries in the {self.name} cannot be removed; nothing is lost",
+                    hint="make the folder writable, then sync again",
+                ) from None
 
     def wait(self, cursor: str, seconds: float) -> bool:
         """Look each second until another file lies here."""

@@ -12,7 +12,7 @@ from vault import identity
 from vault.errors import NotSynced, UsageError
 from vault.kit import Kit
 from vault.store import Store
-from vault.sync import log
+from vault.sync import log, snapshots
 from vault.sync.travel import Transport
 
 
@@ -75,6 +75,10 @@ class Kept:
     def upto(self, device: str) -> int:
         """Return how far a device's log is here without a gap."""
         return log.upto(self._store, device) if log.is_on(self._store) else 0
+
+    def settled(self, device: str) -> int:
+        """Return up to which number a settled snapshot has a device's log, 0 if none has."""
+        return snapshots.settled_numbers(self._store).get(device, 0) if log.is_on(self._store) else 0
 
     def hash_at(self, device: str, seq: int) -> bytes | None:
         """Return the hash of one entry, also of one that is only known of, or None."""

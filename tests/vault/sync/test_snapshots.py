@@ -269,6 +269,20 @@ def test_a_folder_that_lay_in_a_drawer_goes_on_with_the_snapshot(three: World) -
     assert fresh.store.count() == three["laptop"].store.count()
 
 
+def test_a_folder_in_which_some_of_the_old_files_are_left_is_no_alarm(three: World) -> None:
+    """Another program may copy what was dropped in any order."""
+    busy(three, "laptop", 8)
+    old = {file: file.read_bytes() for file in (three.root() / "log").rglob("*") if file.is_file()}
+    busy(three, "laptop", 4)
+    three.settle()
+    gone = sorted(file for file in old if not file.exists() and file.parent.name == a_device("laptop").device_id)
+    assert len(gone) > 3
+    gone[1].write_bytes(old[gone[1]])
+    for name in three.vaults:
+        assert not three[name].sync().findings
+    assert three.agrees()
+
+
 def test_the_beginning_of_a_log_that_no_snapshot_stands_for_is_given_again(three: World) -> None:
     three["laptop"].add("bank")
     three["laptop"].sync()
