@@ -136,7 +136,7 @@ class Known(msgspec.Struct):
 
     def _by_source(self, item: Item) -> str | None:
         source = item.provenance
-        if source is None or not source.source_id:
+        if not self.by_source or source is None or not source.source_id:
             return None
         known = self.by_source.get((source.format, source.source_id))
         if known is None:

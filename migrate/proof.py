@@ -343,14 +343,14 @@ def named_members(template: str) -> Callable[[Any], Iterator[str]]:
     keys = re.findall(r"\{(\w+)\}", template)
 
     def find(node: Any) -> Iterator[str]:
-        if isinstance(node, dict):
-            if keys and all(isinstance(node.get(key), str) and node[key] for key in keys):
-                yield template.format(**{key: node[key] for key in keys})
-            for value in node.values():
-                yield from find(value)
-        elif isinstance(node, list):
-            for value in node:
-                yield from find(value)
+        waiting: list[Any] = [[node]]
+        for part in waiting:  # which grows on the way
+            if type(part) is list:
+                waiting += [value for value in part if type(value) is dict or type(value) is list]
+                continue
+            if keys and keys[0] in part and all(isinstance(part.get(key), str) and part[key] for key in keys):
+                yield template.format(**{key: part[key] for key in keys})
+            waiting += [value for value in part.values() if type(value) is dict or type(value) is list]
 
     return find
 

@@ -32,22 +32,21 @@ def text_of(item: Item) -> str:
     return fold("\n".join(_texts(item)))
 
 
-def _texts(item: Item) -> Iterator[str]:
-    yield display_title(item)
+def _texts(item: Item) -> list[str]:
+    found = [display_title(item)]
     for credential in item.credentials:
         kind = type(credential)
         if kind in _NAMED:
             field: Field | None = getattr(credential, _NAMED[kind])
             if field is not None and not field.is_concealed:
-                yield field.text
+                found.append(field.text)
         elif isinstance(credential, Note):
-            yield credential.content.reveal()
+            found.append(credential.content.reveal())
         elif isinstance(credential, Passkey):
-            yield credential.username
-            yield credential.user_display_name
-    for url in item.urls:
-        yield url.url
-    yield from item.tags
+            found += (credential.username, credential.user_display_name)
+    found += [url.url for url in item.urls]
+    found += item.tags
+    return found
 
 
 _NAMED: dict[type, str] = {BasicAuth: "username", ApiKey: "username", Wifi: "ssid"}  # what may be shown of them

@@ -231,7 +231,8 @@ def _totp(record: Record, code: str) -> Any:
 
 def _url(record: Record, data: dict[str, Any]) -> Url:
     match = taking.code(data, "match", MATCH)
-    return Url(url=text(data, "uri"), match=match, extra=record.rest(data, "login.uris[]"))
+    url = text(data, "uri")
+    return Url(url=url, match=match, extra=record.rest(data, "login.uris[]") if data else data)
 
 
 def _passkey(record: Record, data: dict[str, Any]) -> model.Passkey:
