@@ -220,7 +220,7 @@ def test_items_a_browser_does_not_import_are_named_as_lost(format: str) -> None:
     note = Item(id="n", title="Alarm code", credentials=(Note(content=Secret("4711")),))
     data, losses = laws.render(format, [note])
     assert laws.load(format, data).items == ()
-    assert [(loss.member, loss.title) for loss in losses] == [("item", "Alarm code")]
+    assert [(loss.member, loss.title, loss.count) for loss in losses] == [("item", "Alarm code", 2)]
 
 
 @pytest.mark.parametrize("format", [*FORMATS, "generic_csv"])
