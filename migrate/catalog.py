@@ -222,9 +222,13 @@ def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
     if not signature.header:
         return False
     fold = (lambda names: frozenset(n.lower() for n in names)) if signature.any_case else frozenset
-    has, must, never = fold(header), fold(signature.header), fold(signature.no_header)
+    named = [name for name in header if not _UNNAMED.fullmatch(name)]  # a spreadsheet adds columns without a name
+    has, must, never = fold(named), fold(signature.header), fold(signature.no_header)
     allowed = must | fold(signature.header_only)
     return must <= has and not never & has and (not signature.header_only or has <= allowed)
+
+
+_UNNAMED = re.compile(r"column \d+")
 
 
 def detect(seen: Glimpse, name: str) -> Adapter:

@@ -290,6 +290,20 @@ def test_a_header_of_its_own_comes_back_with_the_columns_that_were_added() -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("data", "format"),
+    [
+        (b"name,url,username,password,note,,\nPost,https://a.example.test,ada,007,,,\n", "chrome_csv"),
+        (b"Title,URL,Username,Password,Notes,OTPAuth,\nPost,https://a.example.test,ada,007,,,more\n", "apple_csv"),
+    ],
+)
+def test_columns_without_a_name_do_not_hide_the_product(data: bytes, format: str) -> None:
+    loaded = laws.load(None, data)
+    assert loaded.source.format == format
+    assert find(loaded.items[0], BasicAuth).password.text == "007"
+    assert list(loaded.items[0].extra.values()) == (["more"] if b"more" in data else [])
+
+
 @pytest.mark.parametrize("note", ["", ",", ",note", ",note\n"])
 def test_a_last_login_without_line_end_is_taken_and_told(note: str) -> None:
     """Editors leave the last line end out far more often than a file is cut off within its last cell."""
