@@ -188,6 +188,7 @@ class _Entropy:
 
 
 _MOST_BITS = 100_000
+RANKS_OF_FAVORITES = range(1 << 31)  # 0 for no favourite, for others their place among them
 RATINGS: dict[str, Container[Any]] = {"ps": range(101), "pbe": _Entropy()}
 
 
