@@ -129,8 +129,9 @@ def _text_glimpse(text: bytes, data: bytes, name: str, encoding: str | None) -> 
     first = start.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     if start[:1] == b"<":
         return Glimpse("xml", first_line=first, start=start)
-    if _is_address(first):
-        return Glimpse("text", first_line=first, start=start)
+    entry = _below_comments(start)
+    if _is_address(entry):
+        return Glimpse("text", first_line=entry, start=start)
     from migrate.tables import read_table
 
     try:
@@ -144,6 +145,12 @@ def _text_glimpse(text: bytes, data: bytes, name: str, encoding: str | None) -> 
 
 _START = 1 << 16
 _JSON = re.compile(rb'\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\d-]|$)')  # a list in brackets may also begin an INI file
+
+
+def _below_comments(start: bytes) -> str:
+    """Return the first line that is neither blank nor a comment."""
+    lines = (line.strip() for line in start.decode("utf-8", "replace").splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def _is_binary(data: bytes) -> bool:
@@ -222,9 +229,13 @@ def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
     if not signature.header:
         return False
     fold = (lambda names: frozenset(n.lower() for n in names)) if signature.any_case else frozenset
-    has, must, never = fold(header), fold(signature.header), fold(signature.no_header)
+    named = [name for name in header if not _UNNAMED.fullmatch(name)]  # a spreadsheet adds columns without a name
+    has, must, never = fold(named), fold(signature.header), fold(signature.no_header)
     allowed = must | fold(signature.header_only)
     return must <= has and not never & has and (not signature.header_only or has <= allowed)
+
+
+_UNNAMED = re.compile(r"column \d+")
 
 
 def detect(seen: Glimpse, name: str) -> Adapter:

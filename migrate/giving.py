@@ -86,6 +86,7 @@ class Outgoing(msgspec.Struct):
     document: Callable[[str], bytes | None] = lambda _: None  # bytes by hash
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     losses: list[Loss] = msgspec.field(default_factory=list)
+    left_out: set[str] = msgspec.field(default_factory=set)  # items of which nothing is written
     moved: Counter[str] = msgspec.field(default_factory=Counter)  # member -> values written as custom fields instead
 
     def paths(self) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import msgspec
 from migrate.giving import Offer, Outgoing, as_fields
 from vault import model
 from vault.model import CustomFields, Field, Item, Totp
-from vault.views import display_title
+from vault.views import display_title, rows
 
 UNREADABLE = "unreadable-code"  # the section that holds a one-time code whose key cannot be read
 
@@ -175,7 +175,14 @@ class Leaving:
 
     def lose(self) -> None:
         """Record the whole item as one that the target cannot hold."""
-        self.out.lose(self.item, "item")
+        self.out.left_out.add(self.item.id)
+        self.out.lose(self.item, "item", _values_in(self.item))
+
+
+def _values_in(item: Item) -> int:
+    """Return how many values a person sees of an item."""
+    shown = sum(bool(row.field.text) for row in rows(item))
+    return max(shown + len(item.tags) + bool(item.title) + bool(item.collections), 1)
 
 
 def _title(credential: Any) -> str:

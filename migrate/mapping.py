@@ -130,7 +130,7 @@ def undecided_columns(
     open_ones = [column for column in header if column not in mapping]
     suggested = suggestions(header)
     words = " ".join(
-        f"--map {shlex.quote(f'{column}={mapping.get(column) or suggested[column]}')}" for column in header[:40]
+        f"--map {shlex.quote(f'{column}={mapping.get(column) or suggested[column]}')}" for column in header
     )
     return UndecidedColumns(
         f"{name} has columns without a decision: {_names(open_ones)}",

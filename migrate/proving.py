@@ -145,7 +145,9 @@ class _Files(msgspec.Struct):
         for member in sorted(self.members - self.seen - {own}):
             content = self.source.archive.read(member)
             name = self._kept_as(content)
-            if name in self.held or name in places.beside:
+            if name in self.held:
+                found = int(member.rpartition("/")[2] != name)  # a record that calls it by its hash says it: an icon
+            elif name in places.beside:
                 found = 1
             elif (told := _told(content, places)) is not None:
                 found = told

@@ -35,7 +35,7 @@ _KEEPER = (
     "in Keeper: Settings > Export > CSV; Keeper writes no header, so add a first line with the names of the columns "
     "and say what each is with --map COLUMN=ROLE"
 )
-_AGE = "decrypt it first: age -d -i KEY FILE"
+_AGE = "a backup of Keyferry comes back with keyferry restore FILE; decrypt any other first: age -d -i KEY FILE"
 _SHEET = "save it as CSV in UTF-8, then say what each column is with --map COLUMN=ROLE"
 _1PUX = "1Password 8 writes a .1pux file, which holds far more: File > Export > all items, format 1PUX"
 
@@ -124,6 +124,8 @@ LOOKS = (
     _zip("a ZIP file with an export in it", _UNPACK, "*.kdbx"),
     # JSON
     OF_ACCOUNT,
+    _json("a list of Bitwarden's command line (bw list items)", "bw export --format json writes a whole export",
+          record="object organizationId type name"),
     _begins("a 1Password 4-7 export (.1pif)", _1PUX, r"\*\*\*5642bee8-a5ff-11dc-8314-0800200c9a66\*\*\*"),
     _json("the inside of a 1Password .1pux file", "name the .1pux file itself", "accounts", "attrs vaults"),
     _json("an Enpass export", _ENPASS, "items", "template_type"),

@@ -17,6 +17,7 @@ from migrate.leaving import Leaving
 from migrate.shape import changed, codes
 from vault.model import Address, CreditCard, Field, PersonName, concealed
 from vault.moment import is_instant
+from vault.views import speaks_of_secret
 
 MANY = frozenset({"url", "notes", "note", "field", "hidden", "totp", "tags", "folder", "drop"})  # may be said twice
 SECRET = frozenset({"password", "totp", "hidden", "card_number"})
@@ -159,11 +160,18 @@ def role_of(name: str) -> str | None:
 
 
 def suggestions(header: Sequence[str], contents: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return a role for every column, by its name or else by what it holds; each single role once, else ``field``."""
+    """Return a role for every column, by its name or else by what it holds; each single role once.
+
+    What has none is a ``field``, or ``hidden`` where its name speaks of a secret; without any secret there are no
+    logins, and so no user names and addresses of them.
+    """
     made: dict[str, str] = {}
     for column in sorted(
         header, key=lambda name: "mail" in name.lower()
     ):  # an address is a user name if nothing else is
-        role = role_of(column) or (contents or {}).get(column) or "field"
-        made[column] = role if role in MANY or role not in made.values() else "field"
-    return {column: made[column] for column in header}
+        role = role_of(column) or (contents or {}).get(column)
+        if role is None or (role not in MANY and role in made.values()):
+            role = "hidden" if role in SECRET or speaks_of_secret(column) else "field"
+        made[column] = role
+    has_secret = not SECRET.isdisjoint(made.values())
+    return {column: made[column] if has_secret or made[column] not in OF_LOGINS else "field" for column in header}

@@ -66,8 +66,12 @@ def _is_foreign(listed: Any) -> bool:
     return (
         isinstance(listed, list)
         and bool(listed)
-        and not any(isinstance(one, dict) and one.get("name") in OURS for one in listed)
+        and not any(isinstance(one, dict) and _is_ours(one.get("name")) for one in listed)
     )
+
+
+def _is_ours(name: Any) -> bool:
+    return isinstance(name, str) and name in OURS
 
 
 def settle(row: Row, ours: Data, allowed: frozenset[str], data: Data) -> Row:

@@ -167,9 +167,8 @@ def _tell(
     session.table((f"{target.product} cannot hold", "items", "values"), rows)
     session.out(summary)
     left = f"{numbered(sum(v for _, _, v in losses), 'value')} left out, listed above" if losses else "nothing left out"
-    session.done(
-        f"wrote {numbered(len(got.items), 'item')} to {dest.name} as {target.name}, read again and compared; {left}"
-    )
+    many = numbered(len(got.items) - len(out.left_out), "item")
+    session.done(f"wrote {many} to {dest.name} as {target.name}, read again and compared; {left}")
     return bool(out.losses or ledger.quarantine or ledger.dropped_lines), made
 
 
@@ -267,7 +266,8 @@ def export(
         session.out(summary)
         if out_password_file is None:
             session.warn(f"{dest.name} holds your secrets in clear; delete it when it has served")
-        session.done(f"wrote {numbered(len(items), 'item')} to {dest.name} as {target.name}, read again and compared")
+        many = numbered(len(items) - len(out.left_out), "item")
+        session.done(f"wrote {many} to {dest.name} as {target.name}, read again and compared")
     return LOSSES if losses and not accept_losses else 0
 
 

@@ -204,7 +204,6 @@ class _Reader:
             elif kind == "keyferry-unknown":
                 self.unknown += 1
         if self.members and f"{DOCUMENTS}{row.get('icon')}" in self.members:
-            self.source.ledger.total += 1
             self._document(f"{DOCUMENTS}{row['icon']}")
 
     def _all_ids(self) -> dict[tuple[int, str], str]:

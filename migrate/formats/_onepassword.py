@@ -184,10 +184,11 @@ class _Entropy:
     """The numbers that the product reckons for a password in bits."""
 
     def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value < _MOST_BITS
+        return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and 0 <= value < _MOST_BITS
 
 
 _MOST_BITS = 100_000
+RANKS_OF_FAVORITES = range(1 << 31)  # 0 for no favourite, for others their place among them
 RATINGS: dict[str, Container[Any]] = {"ps": range(101), "pbe": _Entropy()}
 
 

@@ -232,6 +232,8 @@ def _with_unknown(writing: Writing, made: dict[str, Any]) -> dict[str, Any]:
     details, outer = op.kept(item.extra), dict(op.raw(item.extra))
     inner = dict(outer.pop("item", {})) if details.get("wrapped") else outer
     made["overview"] |= op.as_ratings(details)
+    if item.favorite and "favIndex" in details:
+        made["favIndex"] = details["favIndex"]
     if item.archived and inner.pop("state", None) is not None:
         writing.out.lose(item, "a state that was not understood, and was replaced")
     index = inner.get("favIndex")

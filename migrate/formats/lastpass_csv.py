@@ -38,7 +38,7 @@ SIGNATURE = Signature(
     product="LastPass",
     suffix=".csv",
     kind="csv",
-    header=frozenset({"url", "username", "password", "extra", "name", "grouping", "fav"}),
+    header=frozenset({"url", "username", "password", "name", "grouping"}),
     export_steps="browser extension > Account > Fix a problem yourself > Export vault items",
     cannot_hold=("attachments", "old passwords", "dates", "passkeys", "hidden passwords of shared folders"),
 )
@@ -47,7 +47,11 @@ _split = split_path("\\")
 
 
 def _slipped(row: Mapping[str, str]) -> str:
-    return "" if row["fav"] in ("0", "1", "") else "the cell fav is neither 0 nor 1: the cells of this row have slipped"
+    return (
+        ""
+        if row.get("fav", "") in ("0", "1", "")
+        else "the cell fav is neither 0 nor 1: the cells of this row have slipped"
+    )
 
 
 def _item(record: Record, beside: Beside) -> Item | None:
@@ -67,7 +71,7 @@ def _item(record: Record, beside: Beside) -> Item | None:
     return Item(
         id=source.identify("item", record.place),
         title=data.pop("name"),
-        favorite=data.pop("fav") == "1",
+        favorite=data.pop("fav", "") == "1",
         urls=urls,
         credentials=tuple(credentials),
         template=template,
@@ -81,13 +85,13 @@ def _login(record: Record, data: dict[str, Any]) -> list[Any]:
     made: list[Any] = [auth_of(data.pop("username"), data.pop("password"))]
     if code := data.pop("totp", ""):
         made.append(code_of(record, code, "totp"))
-    if note := data.pop("extra"):
+    if note := data.pop("extra", ""):
         made.append(model.Note(content=Secret(note)))
     return made
 
 
 def _note(data: dict[str, Any]) -> tuple[list[Any], str | None]:
-    text = data.pop("extra")
+    text = data.pop("extra", "")
     typed = cut(text)
     made: list[Any] = [model.Note(content=Secret(text))]
     if typed is not None:

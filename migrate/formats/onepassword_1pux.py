@@ -66,7 +66,7 @@ _LOGIN_FIELD = {
     "designation": codes("username", "password"),
 }
 _ITEM: dict[str, Any] = {
-    "favIndex": codes(0, 1),
+    "favIndex": Codes(op.RANKS_OF_FAVORITES),
     "createdAt": changed(rules.time_in_seconds),
     "updatedAt": changed(rules.time_in_seconds),
     "trashed": codes(0, 1),
@@ -217,7 +217,7 @@ class _Export:
     def _members(self, record: Record, data: dict[str, Any]) -> dict[str, Any]:
         """Pop what is understood of an item; return its members, and structure that is to be kept."""
         details, overview = nested(data, "details"), nested(data, "overview")
-        code = data.get("categoryUuid")
+        code, rank = data.get("categoryUuid"), data.get("favIndex")
         template = rules.CATEGORIES.get(code) if isinstance(code, str) else None
         if template is not None:
             del data["categoryUuid"]
@@ -230,6 +230,8 @@ class _Export:
             **self._overview(record, overview),
             **self._states(data),
         }
+        if made["favorite"] and "favIndex" not in data and rank != 1:
+            made["kept"]["favIndex"] = rank
         taking.forget_empty(details, "htmlForm", "documentAttributes")
         taking.keep(data, "details", details)
         taking.keep(data, "overview", overview)
@@ -262,7 +264,7 @@ class _Export:
     def _states(self, data: dict[str, Any]) -> dict[str, Any]:
         state = taking.code(data, "state", STATES)
         favorite = data.get("favIndex")
-        if favorite is None or (isinstance(favorite, int) and favorite in (0, 1)):
+        if favorite is None or (isinstance(favorite, int) and favorite in op.RANKS_OF_FAVORITES):
             data.pop("favIndex", None)
         return {
             "archived": state == "archived",

@@ -126,6 +126,8 @@ def _lines(out: Outgoing, item: Item) -> list[str]:
     offer = Offer(item)
     offer.skip("id", "provenance", "conflict", "credentials")
     lines = [_line(out, item, one, offer, parts) for one in find_all(item, Totp)]
+    if not lines:
+        out.left_out.add(item.id)
     for credential, part in parts:
         if isinstance(credential, Totp):
             part.left.intersection_update({"label", "extra"})

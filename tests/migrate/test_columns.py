@@ -220,7 +220,7 @@ def test_items_a_browser_does_not_import_are_named_as_lost(format: str) -> None:
     note = Item(id="n", title="Alarm code", credentials=(Note(content=Secret("4711")),))
     data, losses = laws.render(format, [note])
     assert laws.load(format, data).items == ()
-    assert [(loss.member, loss.title) for loss in losses] == [("item", "Alarm code")]
+    assert [(loss.member, loss.title, loss.count) for loss in losses] == [("item", "Alarm code", 2)]
 
 
 @pytest.mark.parametrize("format", [*FORMATS, "generic_csv"])
@@ -288,6 +288,20 @@ def test_a_header_of_its_own_comes_back_with_the_columns_that_were_added() -> No
     assert data.decode().splitlines()[0] == ",".join(
         ("zone", "collections", "favorite", *bitwarden_csv.ORGANIZATION[1:], "later")
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "format"),
+    [
+        (b"name,url,username,password,note,,\nPost,https://a.example.test,ada,007,,,\n", "chrome_csv"),
+        (b"Title,URL,Username,Password,Notes,OTPAuth,\nPost,https://a.example.test,ada,007,,,more\n", "apple_csv"),
+    ],
+)
+def test_columns_without_a_name_do_not_hide_the_product(data: bytes, format: str) -> None:
+    loaded = laws.load(None, data)
+    assert loaded.source.format == format
+    assert find(loaded.items[0], BasicAuth).password.text == "007"
+    assert list(loaded.items[0].extra.values()) == (["more"] if b"more" in data else [])
 
 
 @pytest.mark.parametrize("note", ["", ",", ",note", ",note\n"])

@@ -254,6 +254,17 @@ def test_convert_json_counts_what_was_left_out_as_dropped(terminal: Terminal, fi
     assert values["total"] == sum(values[fate] for fate in VALUES - {"total", "structure"})
 
 
+def test_convert_counts_the_items_that_were_written(terminal: Terminal) -> None:
+    note = {"type": 2, "name": "Alarm code", "notes": "4711", "fields": [{"name": "where", "value": "hall", "type": 0}]}
+    file = terminal.write("two.json", as_bytes(export([login("a", "x", "1"), note])))
+    done = terminal("convert", file, terminal.folder / "out.csv", "--to", "lastpass_csv")
+    assert done.last.startswith("wrote 2 items to out.csv")
+    done = terminal("convert", file, terminal.folder / "codes.txt", "--to", "otpauth_uris")
+    assert done.last.startswith("wrote 0 items to codes.txt")
+    done = terminal("convert", file, terminal.folder / "browser.csv", "--to", "chrome_csv", "--json")
+    assert {loss["member"]: loss["values"] for loss in done.json()["losses"]}["item"] >= 4
+
+
 def test_a_folder_is_converted_file_by_file_and_one_failure_is_named(terminal: Terminal) -> None:
     source, dest = terminal.folder / "in", terminal.folder / "out"
     source.mkdir()

@@ -136,6 +136,15 @@ def test_times_in_milliseconds_are_times_and_not_31_years_ahead() -> None:
     assert loaded.ledger.warnings == []
 
 
+@pytest.mark.parametrize("name", [{"a": 1}, ["b"], 5, None])
+def test_an_extension_whose_name_is_no_text_goes_back_as_it_came(name: Any) -> None:
+    said = [{"name": name, "more": "x"}]
+    loaded = laws.load(None, one_account({"id": "YQ", "title": "x", "credentials": [], "extensions": said}))
+    data, losses = laws.render("cxf", loaded.items, loaded.collections, loaded.extras)
+    written = json.loads(data)["accounts"][0]["items"][0]["extensions"]
+    assert losses == [] and said[0] in written
+
+
 @pytest.mark.parametrize(("major", "warnings"), [(1, 0), (2, 1)])
 def test_a_file_of_a_later_version_is_read_with_a_word(major: int, warnings: int) -> None:
     item = {"id": "YQ", "title": "x", "credentials": []}

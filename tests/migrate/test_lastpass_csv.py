@@ -88,6 +88,24 @@ def test_a_note_with_a_user_name_and_a_password_keeps_them_in_fields(text: str) 
     assert back == {"grouping": "", "fav": "0", **row}
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("url,username,password,extra,name,grouping,totp", "https://a.example.test,ada,007,note,Post,Mail,GEZDGNBV"),
+        ("url,username,password,hostname,name,grouping", "https://a.example.test,ada,007,Mail/Post,Post,Mail"),
+        ("url,username,password,extra,name,grouping,fav,,", "https://a.example.test,ada,007,note,Post,Mail,0,,"),
+    ],
+)
+def test_a_header_of_other_years_and_tools_is_lastpass_too(header: str, row: str) -> None:
+    loaded = laws.load(None, f"{header}\n{row}\n".encode())
+    (item,) = loaded.items
+    auth = find(item, BasicAuth)
+    assert loaded.source.format == "lastpass_csv"
+    assert (item.title, auth.username.text, auth.password.text) == ("Post", "ada", "007")
+    assert [folder.title for folder in loaded.collections] == ["Mail"]
+    assert laws.render("lastpass_csv", loaded.items, loaded.collections, loaded.extras)[1] == []
+
+
 def test_what_stands_after_notes_belongs_to_the_notes() -> None:
     item = note("NoteType:Server\nHostname:h\nNotes:one\nPassword:not this\nNotes:again")
     assert find(item, Note).content.reveal() == "one\nPassword:not this\nNotes:again"

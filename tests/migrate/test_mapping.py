@@ -216,6 +216,16 @@ def test_a_mail_address_is_the_user_name_only_where_nothing_else_is() -> None:
     assert suggestions(["Email", "User", "Password"]) == {"Email": "field", "User": "username", "Password": "password"}
 
 
+def test_a_column_that_speaks_of_a_secret_is_hidden_and_the_command_is_whole() -> None:
+    header = ["Password", "Password (2)", "SecretData", *(f"c{n}" for n in range(60))]
+    assert list(suggestions(header).values())[:4] == ["password", "hidden", "hidden", "field"]
+    assert mapping.undecided_columns(header, {}, "t.csv", is_header=True).hint.endswith("--map c59=field")
+
+
+def test_without_a_secret_nothing_is_suggested_that_only_logins_have() -> None:
+    assert suggestions(["Name", "URL", "User"]) == {"Name": "title", "URL": "field", "User": "field"}
+
+
 def test_every_suggested_role_exists() -> None:
     assert set(suggestions([*ROLES, "anything"]).values()) <= set(COLUMNS)
 

@@ -133,6 +133,7 @@ def test_every_line_is_one_value_that_arrived_or_is_in_quarantine() -> None:
         f"otpauth://totp/Smith, Ann:x?secret={KEY}",
         f"OTPAUTH://TOTP/x?secret={KEY}",
         f"\n\n  steam://{KEY}",
+        f"# my codes\n# of 2026\notpauth://totp/x?secret={KEY}",
         "motp://x?secret=abcd",
         f"apple-otpauth://totp/x?secret={KEY}",
         f"\ufeffotpauth://totp/x?secret={KEY},otpauth://totp/y?secret={KEY}",

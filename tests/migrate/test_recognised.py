@@ -54,6 +54,7 @@ FILES = {
     "Raivo": packed("raivo-otp-export.json", "raivo-otp-export.html"),
     "only its own account": js({"encrypted": True, "encKeyValidation_DO_NOT_EDIT": "2.a|b|c", "folders": [],
                                 "items": [{"type": 1, "name": "2.a|b|c"}]}),
+    "bw list items": js([{"object": "item", "organizationId": None, "type": 1, "name": "x", "login": {}}]),
     "1Password 4-7": b'{"uuid":"A","title":"x"}\n***5642bee8-a5ff-11dc-8314-0800200c9a66***\n',
     "inside of a 1Password": js({"accounts": [{"attrs": {}, "vaults": []}]}),
     "Enpass export": js({"folders": [], "items": [{"title": "x", "template_type": "login.default"}]}),

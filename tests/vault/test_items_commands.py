@@ -199,14 +199,14 @@ def test_show_masks_every_secret(home: Path, typed: Type) -> None:
     assert typed("show", "My bank").out.splitlines()[-1] == "bank-0001: 3 masked, --reveal shows them"
 
 
-def test_show_names_fields_without_a_value(home: Path, typed: Type) -> None:
-    fields = (Field(label="box"), Field(label="like", original="linked", link="100"), concealed("", label="PIN"))
+def test_show_names_links_and_boxes_and_no_other_empty_fields(home: Path, typed: Type) -> None:
+    linked, box = Field(label="like", original="linked", link="100"), Field(label="box", field_type="boolean")
+    fields = (box, linked, Field(label="none"), concealed("", label="PIN"))
     filled(home, Item(id="a-0001", title="Thing", credentials=(CustomFields(fields=fields),)))
     lines = [line.split() for line in typed("show", "Thing").out.splitlines()]
-    assert [line for line in lines if line[0] in ("box", "like", "PIN")] == [
+    assert [line for line in lines if line[0] in ("box", "like", "none", "PIN")] == [
         ["box", "(empty)"],
         ["like", "(linked)"],
-        ["PIN", "(empty)"],
     ]
     assert lines[-1] == ["a-0001"]
 

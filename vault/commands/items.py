@@ -145,9 +145,12 @@ def _show(session: Session, item: Item, line: Listed, reveal: bool) -> None:
 
 
 def _row_text(row: Row, reveal: bool) -> str:
-    """Return a value as it is shown; of a field without one, that it is there."""
+    """Return a value as it is shown; a link and a box that is not ticked say something without one.
+
+    Other empty fields are left out: templates have dozens.
+    """
     if not row.field.text:
-        return "(linked)" if row.field.link else "(empty)"
+        return "(linked)" if row.field.link else "(empty)" if row.field.field_type == "boolean" else ""
     return MASK if row.concealed and not reveal else row.field.text
 
 
