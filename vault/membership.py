@@ -194,7 +194,7 @@ def new_root(
 ) -> bytes:
     """Return the entry that puts a new root in the place of the old one; new root and device sign it, and ``old``.
 
-    The new kit's recipient is told by the newer form only.
+    With the new kit's recipient it has the newer form, whoever signs.
 
     Raises ``WrongKit`` if ``old`` is not the root, ``UsageError`` if the device is no member, ``DamagedVault``.
     """
@@ -202,9 +202,10 @@ def new_root(
     if old is not None and old.public != state.root:
         raise WrongKit("the old kit is not the newest one of this vault", hint="keyferry status shows its key id")
     signers = (root, _as_known(state, device.signer), *((_as_known(state, old),) if old else ()))
-    is_strong = any(one.mldsa65 for one in signers)
+    is_strong = bool(recipient) or any(one.mldsa65 for one in signers)
     keys = (root.public, root.mldsa65, recipient.encode()) if is_strong else (root.public,)
-    return _next(state, signed(_body(state, b"root", now, state.root, *keys, by=signers), *signers))
+    body = _body(state, b"root", now, state.root, *keys, by=signers, strong=is_strong)
+    return _next(state, signed(body, *signers))
 
 
 def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Signer, now: Instant) -> bytes:

@@ -162,7 +162,7 @@ def joined(known: Known, entries: Sequence[bytes], limits: Limits) -> tuple[Know
     if not new:
         return known, ()
     found = replace(read_known(chain, limits), lost=lost, newest=hashlib.sha256(new[-1]).digest())
-    _check_lost(found, known, new, limits)
+    _check_lost(found, new, limits)
     return found, tuple(new)
 
 
@@ -175,7 +175,7 @@ def _in_place_of(
     return longer, numbers, {own: one for own, one in off.items() if own not in numbers}
 
 
-def _check_lost(found: Known, before: Known, new: Sequence[bytes], limits: Limits) -> None:
+def _check_lost(found: Known, new: Sequence[bytes], limits: Limits) -> None:
     """Check that what is added to lists that lost holds, and is not too much; what another outranked just now stays."""
     added = [one for one in (hashlib.sha256(each).digest() for each in new) if one in found.lost]
     for one in added:
