@@ -67,7 +67,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def own_opener(store: Store) -> Opener:
     """Return what opens and proves this vault's sets on this device."""
-    return Opener((keys.own_device(store).age,), keys.own_roots(store), keys.own_chain(store))
+    own = keys.own_device(store)
+    return Opener((own.age,), keys.own_roots(store), keys.own_chain(store), own.bundle.ed25519)
 
 
 def create(

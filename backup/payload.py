@@ -217,20 +217,25 @@ class Found:
 
 
 def read(
-    found: Found, roots: Sequence[bytes] | None, receiver: Receiver | None = None, own_chain: Sequence[bytes] = ()
+    found: Found,
+    roots: Sequence[bytes] | None,
+    receiver: Receiver | None = None,
+    own_chain: Sequence[bytes] = (),
+    own_key: bytes = b"",
 ) -> Take:
     """Read and check a set; it is whole and its device's when the generator ends.
 
     ``roots`` are the root keys to trust; None trusts the one the set itself brings, which proves nothing of its origin.
     With ``own_chain`` the set's chain must be a beginning of it or go on from it: who has an old kit could else begin
-    where it was still in force and enrol devices of his own.
+    where it was still in force and enrol devices of his own. What ``own_key`` signed, this device's, is believed
+    whatever list of devices was in force then.
     Raises ``DamagedBackup``, ``ForgedSignature``, ``NewerBackup``.
     """
     members: list[Member] = []
     data = yield from _small(MANIFEST, members)
     found.statement = yield from _small(SIGNATURE, members)
-    found.signed = keys.check_statement(found.statement, PURPOSE, data, roots)
-    if own_chain and not _follows(found.signed.chain, own_chain):
+    found.signed = signed = keys.check_statement(found.statement, PURPOSE, data, roots, own_key)
+    if own_chain and signed.member.bundle.ed25519 != own_key and not _follows(signed.chain, own_chain):
         raise ForgedSignature("its list of devices parts from the one this vault has")
     found.manifest = manifest = _manifest(data, found.signed)
     if receiver is not None:

@@ -22,11 +22,14 @@ _BUFFER = 1 << 20
 
 
 class Opener(msgspec.Struct, frozen=True):
-    """What opens and proves sets: age identities, the root keys to trust (None: none is known), this device's chain."""
+    """What opens and proves sets: age identities, the root keys to trust (None: none is known), this device's chain
+    and its signing key.
+    """
 
     identities: tuple[str, ...]
     roots: tuple[bytes, ...] | None
     chain: tuple[bytes, ...] = ()
+    own: bytes = b""
 
     def __repr__(self) -> str:
         return f"Opener({len(self.identities)} identities)"
@@ -50,7 +53,7 @@ def check(path: Path, opener: Opener, receiver: Receiver | None = None) -> Opene
     """
     found = payload.Found()
     with _Source(path) as source:
-        _unseal(source, opener, payload.read(found, opener.roots, receiver, opener.chain))
+        _unseal(source, opener, payload.read(found, opener.roots, receiver, opener.chain, opener.own))
         if found.manifest is None or found.signed is None:
             raise DamagedBackup("the backup is not built as Keyferry builds them")
         return Opened(path, found.manifest, found.signed, source.size, source.digest)
@@ -61,7 +64,7 @@ def peek(path: Path, opener: Opener) -> Opened:
     found = payload.Found()
     with _Source(path) as source:
         with contextlib.suppress(_EnoughError):
-            _unseal(source, opener, payload.read(found, opener.roots, _Stop(), opener.chain))
+            _unseal(source, opener, payload.read(found, opener.roots, _Stop(), opener.chain, opener.own))
         if found.manifest is None or found.signed is None:
             raise DamagedBackup("the backup is not built as Keyferry builds them")
         return Opened(path, found.manifest, found.signed, source.size)

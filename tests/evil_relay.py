@@ -17,7 +17,7 @@ from typing import ClassVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vault import crypto, device, membership
+from vault import crypto, device, listentry
 from vault.relay import serving
 from vault.relay.app import Relay
 from vault.relay.checking import Known
@@ -121,7 +121,7 @@ class EvilRelay(Relay):
         stranger, at = device.new_device(), "2026-01-01T00:00:00Z"
         body, signature = (
             crypto.packed(
-                membership.NAMESPACE,
+                listentry.NAMESPACE,
                 b"enrol",
                 at.encode(),
                 bytes.fromhex(known.vault),

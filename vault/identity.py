@@ -87,8 +87,12 @@ def sign_statement(store: Store, purpose: bytes, body: bytes) -> bytes:
     return statement.sign(own_device(store), own_chain(store), purpose, body)
 
 
-def check_statement(data: bytes, purpose: bytes, body: bytes, roots: Sequence[bytes] | None) -> Signed:
+def check_statement(
+    data: bytes, purpose: bytes, body: bytes, roots: Sequence[bytes] | None, own: bytes = b""
+) -> Signed:
     """Return who signed the bytes; ``roots`` None trusts the root the statement itself brings, which proves nothing.
+
+    What is signed by ``own``, this device's key, needs no root.
 
     Raises ``ForgedSignature``.
     """
@@ -97,7 +101,7 @@ def check_statement(data: bytes, purpose: bytes, body: bytes, roots: Sequence[by
             roots = (membership.read_chain(statement.chain_in(data)).root,)
         except DamagedVault:
             raise ForgedSignature("its list of devices is damaged or forged") from None
-    return statement.check(data, purpose, body, roots)
+    return statement.check(data, purpose, body, roots, own)
 
 
 def write_membership(store: Store, chain: Sequence[bytes]) -> None:

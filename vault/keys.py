@@ -29,7 +29,6 @@ from vault.membership import (
     enrol,
     head_of,
     is_prefix,
-    outranks,
     read_chain,
     revoke,
     vault_id_of,
@@ -37,6 +36,7 @@ from vault.membership import (
 )
 from vault.opening import Opened, open_keys, open_vault
 from vault.rejoining import adopt_vault, catch_up, rejoin_vault
+from vault.seniority import outranks
 from vault.settings import default_home, has_vault
 from vault.statement import Signed
 

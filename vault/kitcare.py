@@ -169,8 +169,8 @@ def end_kit(store: Store, recipient: str, at: Instant, *, old_root: bytes) -> No
     old = store.meta("kit_recipient")
     if old:
         ended = json.loads(store.meta("old_kits") or "[]")
-        root = crypto.to_text(old_root)
-        entry = {"recipient": old, "key_id": kit.key_id(old), "root": root, "until": at, "kept": True}
+        root, kept = crypto.to_text(old_root), bool(store.meta("kit_handed_at") or store.meta("kit_checked_at"))
+        entry = {"recipient": old, "key_id": kit.key_id(old), "root": root, "until": at, "kept": kept}
         store.set_meta("old_kits", json.dumps([*ended, entry]))
     store.set_meta("kit", None)
     store.set_meta("kit_checked_at", None)

@@ -44,19 +44,27 @@ from itertools import pairwise
 from vault import crypto, signing
 from vault.device import Bundle, Device, read_bundle, read_recipient
 from vault.errors import DamagedVault, KeyferryError, UsageError, WrongKit
-from vault.moment import Instant, is_instant
+from vault.listentry import (
+    CLASSIC,
+    NAME_CHARS,
+    NAMESPACE,
+    exactly,
+    fields,
+    name_bytes,
+    opened,
+    packed_wraps,
+    signed,
+    time_in,
+    wraps_in,
+)
+from vault.moment import Instant
 from vault.signing import Signer
 from vault.text import clean
 
-CLASSIC, NAMESPACE = b"keyferry/membership/1", b"keyferry/membership/2"
-NAME_CHARS = 64
 KIT_SUITE = 3
 MOST_ENTRIES = 10_000
 MOST_BYTES = 16 << 20
-MOST_ENTRY_BYTES = 128 << 10
 _NAME_BYTES = 4 * NAME_CHARS
-_TIME_BYTES = 30
-_MOST_SIGNERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +180,7 @@ def genesis(root: Signer, device: Device, *, name: str, now: Instant) -> bytes:
     strong = root.mldsa65 or device.mldsa65
     keys = (root.public, root.mldsa65) if strong else (root.public,)
     head = (NAMESPACE if strong else CLASSIC, b"genesis", now.encode())
-    return _signed(crypto.packed(*head, *keys, _name(name), device.bundle.packed), root, device.signer)
+    return signed(crypto.packed(*head, *keys, name_bytes(name), device.bundle.packed), root, device.signer)
 
 
 def new_root(
@@ -186,7 +194,7 @@ def new_root(
 ) -> bytes:
     """Return the entry that puts a new root in the place of the old one; new root and device sign it, and ``old``.
 
-    The new kit's recipient is told by the newer form only.
+    With the new kit's recipient it has the newer form, whoever signs.
 
     Raises ``WrongKit`` if ``old`` is not the root, ``UsageError`` if the device is no member, ``DamagedVault``.
     """
@@ -194,9 +202,10 @@ def new_root(
     if old is not None and old.public != state.root:
         raise WrongKit("the old kit is not the newest one of this vault", hint="keyferry status shows its key id")
     signers = (root, _as_known(state, device.signer), *((_as_known(state, old),) if old else ()))
-    is_strong = any(one.mldsa65 for one in signers)
+    is_strong = bool(recipient) or any(one.mldsa65 for one in signers)
     keys = (root.public, root.mldsa65, recipient.encode()) if is_strong else (root.public,)
-    return _next(state, _signed(_body(state, b"root", now, state.root, *keys, by=signers), *signers))
+    body = _body(state, b"root", now, state.root, *keys, by=signers, strong=is_strong)
+    return _next(state, signed(body, *signers))
 
 
 def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Signer, now: Instant) -> bytes:
@@ -211,8 +220,8 @@ def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Signer, now:
         raise UsageError(
             "this device was enrolled before", hint="a device that comes back gets a new identity: keyferry restore"
         )
-    body = _body(state, b"enrol", now, _name(name), device.bundle.packed, by=signers)
-    return _next(state, _signed(body, *signers))
+    body = _body(state, b"enrol", now, name_bytes(name), device.bundle.packed, by=signers)
+    return _next(state, signed(body, *signers))
 
 
 def propose(chain: Sequence[bytes], bundle: Bundle, *, by: Signer, now: Instant) -> tuple[bytes, bytes]:
@@ -231,7 +240,7 @@ def propose(chain: Sequence[bytes], bundle: Bundle, *, by: Signer, now: Instant)
 def countersign(body: bytes, device: Device) -> bytes:
     """Return the new device's signature, if the body enrols just this device; raises ``UsageError``."""
     try:
-        kind, _, *rest = _fields(body)
+        kind, _, *rest = fields(body)
     except ValueError:
         kind, rest = b"", []
     if kind != b"enrol" or len(rest) != 4 or rest[3] != device.bundle.packed:
@@ -266,7 +275,7 @@ def revoke(
         raise UsageError("the vault's only device cannot be revoked", hint="enrol another one first")
     upto = () if last is None else (last[0].to_bytes(8, "big"), last[1])
     body = _body(state, b"revoke", now, bytes.fromhex(device_id), *upto, by=(signer,))
-    return _next(state, _signed(body, signer))
+    return _next(state, signed(body, signer))
 
 
 def begin_epoch(
@@ -284,8 +293,8 @@ def begin_epoch(
     """
     state = _read(chain)
     signer = _as_known(state, by)
-    parts = (number.to_bytes(4, "big"), commitment, _packed_wraps(wraps))
-    return _next(state, _signed(_body(state, b"epoch", now, *parts, by=(signer,)), signer))
+    parts = (number.to_bytes(4, "big"), commitment, packed_wraps(wraps))
+    return _next(state, signed(_body(state, b"epoch", now, *parts, by=(signer,)), signer))
 
 
 def bring_lost(
@@ -300,8 +309,8 @@ def bring_lost(
     """Return the entry that brings the key of an epoch of an outranked chain to devices; raises as ``begin_epoch``."""
     state = _read(chain)
     signer = _as_known(state, by)
-    parts = (number.to_bytes(4, "big"), commitment, _packed_wraps(wraps))
-    return _next(state, _signed(_body(state, b"lost", now, *parts, by=(signer,), strong=True), signer))
+    parts = (number.to_bytes(4, "big"), commitment, packed_wraps(wraps))
+    return _next(state, signed(_body(state, b"lost", now, *parts, by=(signer,), strong=True), signer))
 
 
 def vault_id_of(chain: Sequence[bytes]) -> str:
@@ -322,7 +331,7 @@ def link_of(entry: bytes) -> bytes | None:
     parts = crypto.unpacked(entry)
     if not parts:
         raise ValueError("not an entry")
-    kind, _, *rest = _fields(parts[0])
+    kind, _, *rest = fields(parts[0])
     if kind == b"genesis":
         return None
     if len(rest) < 2 or len(rest[1]) != 32:
@@ -333,11 +342,11 @@ def link_of(entry: bytes) -> bytes | None:
 def epoch_in(entry: bytes) -> Epoch | None:
     """Return what an entry of the kind ``epoch`` says, None for any other; nothing of it is checked."""
     try:
-        kind, _, *rest = _fields(crypto.unpacked(entry)[0])
+        kind, _, *rest = fields(crypto.unpacked(entry)[0])
         if kind != b"epoch":
             return None
-        number, commitment, packed = _of(rest, 5)[2:]
-        return Epoch(int.from_bytes(number, "big"), commitment, 0, _wraps(packed))
+        number, commitment, packed = exactly(rest, 5)[2:]
+        return Epoch(int.from_bytes(number, "big"), commitment, 0, wraps_in(packed))
     except (ValueError, IndexError):
         return None
 
@@ -394,11 +403,11 @@ def _read(chain: Sequence[bytes]) -> _State:
 
 
 def _first(entry: bytes) -> _State:
-    found = _opened(entry, {})
+    found = opened(entry, {})
     if found.kind != b"genesis":
         raise ValueError("not a first entry")
-    root, *mldsa65, name, packed = _of(found.rest, 4 if found.is_strong else 3)
-    member = _member(name, packed, _time(found.made_at))
+    root, *mldsa65, name, packed = exactly(found.rest, 4 if found.is_strong else 3)
+    member = _member(name, packed, time_in(found.made_at))
     if found.signers != (root, member.bundle.ed25519) or root == member.bundle.ed25519:
         raise ValueError("a first entry signed by others")
     state = _State(
@@ -418,20 +427,20 @@ def _take(state: _State, entry: bytes) -> None:
     state.size += len(entry)
     if state.height >= MOST_ENTRIES or state.size > MOST_BYTES:
         raise ValueError("too long a chain")
-    found = _opened(entry, state.strong)
+    found = opened(entry, state.strong)
     kind, rest = found.kind, found.rest
     if len(rest) < 2 or kind not in _KINDS or rest[0].hex() != state.vault_id or rest[1] != state.head:
         raise ValueError("an entry that does not follow")
     if kind == b"root" and not found.is_strong:
         rest = (*rest, b"", b"")
-    _KINDS[kind](state, _time(found.made_at), rest[2:], found.signers)
+    _KINDS[kind](state, time_in(found.made_at), rest[2:], found.signers)
     state.learn(found.brought)
     state.head = hashlib.sha256(entry).digest()
     state.height += 1
 
 
 def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
-    old, new, mldsa65, recipient = _of(rest, 4)
+    old, new, mldsa65, recipient = exactly(rest, 4)
     if old != state.root or state.knows(new):
         raise ValueError("a root that does not follow")
     if len(signers) < 2 or signers[0] != new or signers[1] not in state.members or signers[2:] not in ((), (old,)):
@@ -443,7 +452,7 @@ def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple
 
 
 def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
-    name, packed = _of(rest, 2)
+    name, packed = exactly(rest, 2)
     member = replace(_member(name, packed, at), enrolled_by=state.height)
     key = member.bundle.ed25519
     if len(signers) != 2 or not state.may_sign(signers[0]) or signers[1] != key or state.knows(key):
@@ -466,7 +475,7 @@ def _take_revoke(state: _State, at: Instant, rest: Sequence[bytes], signers: tup
 def _revoked(rest: Sequence[bytes]) -> tuple[bytes, tuple[int, bytes] | None]:
     if len(rest) == 1:
         return rest[0], None
-    device_id, number, last = _of(rest, 3)
+    device_id, number, last = exactly(rest, 3)
     if len(number) != 8 or len(last) != 32:
         raise ValueError("a head that is none")
     return device_id, (int.from_bytes(number, "big"), last)
@@ -493,10 +502,10 @@ def _take_lost(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple
 
 def _key_brought(state: _State, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> Epoch:
     """Return what an entry says of an epoch's key, which may be brought to members and kits only."""
-    number, commitment, packed = _of(rest, 3)
+    number, commitment, packed = exactly(rest, 3)
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(number) != 4 or len(commitment) != 32:
         raise ValueError("an epoch signed by a stranger")
-    wraps = _wraps(packed)
+    wraps = wraps_in(packed)
     members = {member.device_id for member in state.members.values()}
     if any((suite == KIT_SUITE) == (device_id in members) for device_id, (suite, _) in wraps.items()):
         raise ValueError("a key for a stranger")
@@ -510,21 +519,6 @@ def _more(known: Epoch, brought: Epoch) -> Epoch:
     if known.wraps.keys() & brought.wraps.keys():
         raise ValueError("a key that is there already")
     return replace(known, wraps={**known.wraps, **brought.wraps})
-
-
-def _wraps(packed: bytes) -> dict[str, tuple[int, bytes]]:
-    wraps = {}
-    for one in crypto.unpacked(packed):
-        device_id, suite, data = _of(crypto.unpacked(one), 3)
-        if len(device_id) != 16 or suite not in (b"\x01", b"\x02", b"\x03") or device_id.hex() in wraps:
-            raise ValueError("a wrapped key that is none")
-        wraps[device_id.hex()] = (suite[0], data)
-    return wraps
-
-
-def _packed_wraps(wraps: dict[str, tuple[int, bytes]]) -> bytes:
-    packed = (crypto.packed(bytes.fromhex(one), bytes([suite]), data) for one, (suite, data) in wraps.items())
-    return crypto.packed(*packed)
 
 
 _KINDS = {
@@ -541,31 +535,6 @@ def _member(name: bytes, packed: bytes, since: Instant) -> Member:
         raise ValueError("too long a name")
     bundle = read_bundle(packed)
     return Member(bundle.device_id, clean(name.decode("utf-8")), bundle, since)
-
-
-def _fields(body: bytes) -> tuple[bytes, ...]:
-    """Return the body's parts behind the namespace: kind, time and what the kind has."""
-    namespace, *fields = crypto.unpacked(body) or (b"",)
-    if namespace not in (CLASSIC, NAMESPACE) or len(fields) < 2:
-        raise ValueError("an unknown entry")
-    return tuple(fields)
-
-
-def _of(rest: Sequence[bytes], count: int) -> tuple[bytes, ...]:
-    if len(rest) != count:
-        raise ValueError("an entry with other parts")
-    return tuple(rest)
-
-
-def _time(made_at: bytes) -> Instant:
-    text = made_at.decode("ascii")
-    if len(text) > _TIME_BYTES or not text.endswith("Z") or not is_instant(text):
-        raise ValueError("not a time")
-    return text
-
-
-def _name(name: str) -> bytes:
-    return name[:NAME_CHARS].encode("utf-8", "replace")
 
 
 def _body(
@@ -609,125 +578,3 @@ def _refusal(state: _State, key: bytes) -> KeyferryError:
         day = (state.revoked[key].until or "")[:10]
         return UsageError(f"this device was revoked on {day}", hint="keyferry restore makes it a new one")
     return UsageError("neither a kit nor a device of this vault signs this")
-
-
-def _signed(body: bytes, *signers: Signer) -> bytes:
-    keys = crypto.packed(*(one.public for one in signers))
-    return crypto.packed(body, keys, crypto.packed(*(one.sign(body) for one in signers)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """An entry whose signatures all hold; ``brought`` are the ML-DSA-65 keys that are new in it."""
-
-    is_strong: bool
-    kind: bytes
-    made_at: bytes
-    rest: tuple[bytes, ...]
-    signers: tuple[bytes, ...]
-    brought: dict[bytes, bytes]
-
-
-def _opened(entry: bytes, strong: dict[bytes, bytes]) -> _Opened:
-    """Return the entry, its signatures checked by the ML-DSA-65 keys that are known as well."""
-    if len(entry) > MOST_ENTRY_BYTES:
-        raise ValueError("too long an entry")
-    parts = crypto.unpacked(entry)
-    if len(parts) != 3:
-        raise ValueError("not an entry")
-    body, signers, signatures = parts[0], crypto.unpacked(parts[1]), crypto.unpacked(parts[2])
-    if not 0 < len(signers) == len(signatures) <= _MOST_SIGNERS:
-        raise ValueError("signers and signatures differ")
-    kind, made_at, *rest = _fields(body)
-    is_strong = body.startswith(crypto.packed(NAMESPACE))
-    brought = _brought(kind, rest, is_strong)
-    keys = tuple(strong.get(one) or brought.get(one, b"") for one in signers)
-    if (any(keys) or kind == b"lost") and not is_strong:
-        raise ValueError("an entry of a form without these keys")
-    _check(entry, body, signers, keys, signatures)
-    return _Opened(is_strong, kind, made_at, tuple(rest), signers, brought)
-
-
-def _check(
-    entry: bytes, body: bytes, signers: Sequence[bytes], keys: tuple[bytes, ...], signatures: Sequence[bytes]
-) -> None:
-    """Check the signatures, unless that was done before; raises ``ValueError``."""
-    name = signing.name_of(entry, keys)
-    if not _HELD.knows(name):
-        for signer, key, signature in zip(signers, keys, signatures, strict=True):
-            signing.check(signer, key, signature, body)
-        _HELD.note(name)
-
-
-_HELD = signing.Held()
-
-
-def _brought(kind: bytes, rest: Sequence[bytes], is_strong: bool) -> dict[bytes, bytes]:
-    """Return the ML-DSA-65 keys that an entry brings, by the Ed25519 keys beside them."""
-    found: dict[bytes, bytes] = {}
-    if kind in (b"genesis", b"enrol") and rest:
-        bundle = read_bundle(rest[-1])
-        found[bundle.ed25519] = bundle.mldsa65
-    if kind in (b"genesis", b"root") and is_strong:
-        public, mldsa65 = _of(rest, 4)[:2] if kind == b"genesis" else _of(rest, 6)[3:5]
-        found[public] = mldsa65
-    if any(len(key) not in (0, signing.PUBLIC_BYTES) for key in found.values()):
-        raise ValueError("a key of the wrong length")
-    return {public: key for public, key in found.items() if key}
-
-
-def outranks(one: Sequence[bytes], other: Sequence[bytes]) -> bool:
-    """Tell whether one chain knows more than another, or stands above it where the two part.
-
-    A chain outranks every beginning of itself. Of two that part, one that revokes a device after the parting stands
-    above one that does not: nobody undoes a revocation by going on from before it. Of two that both revoke, the one
-    stands above whose first revocation was signed by the most senior (``_seniority``), of two that both do not, the one
-    whose first own entry was; that is how two devices that revoke each other at once are told apart. What is left is
-    decided by the hash of the first own entry. It is an order: whoever compares any number of chains, in whatever
-    sequence, finds the same one above all. Both chains must hold (``read_chain``).
-    """
-    shared = 0
-    while shared < min(len(one), len(other)) and one[shared] == other[shared]:
-        shared += 1
-    if shared == len(other):
-        return len(one) > len(other)
-    if not shared or shared == len(one):
-        return False
-    return _standing(one, shared) < _standing(other, shared)
-
-
-def _standing(chain: Sequence[bytes], number: int) -> tuple[bool, int, bytes]:
-    """Return what orders chains that part at an entry; the lowest stands above. The last part only breaks a tie."""
-    revoking = (place for place in range(number, len(chain)) if _kind(chain[place]) == b"revoke")
-    place = next(revoking, None)
-    first = number if place is None else place
-    ranks = _seniority(chain[:first])
-    senior = min(ranks.get(signer, len(chain)) for signer in _signers(chain[first]))
-    return place is None, senior, hashlib.sha256(chain[number]).digest()
-
-
-def _seniority(chain: Sequence[bytes]) -> dict[bytes, int]:
-    """Return how senior each signing key is, the first root with 0: devices in the order of their enrolment.
-
-    A new root is what the most senior of those is who signed it: so a thief's own root does not raise him, and a kit
-    that the old one signed stands where that stood. Nothing depends on where another chain parts from this one.
-    """
-    ranks: dict[bytes, int] = {}
-    for place, entry in enumerate(chain):
-        signers = _signers(entry)
-        match _kind(entry):
-            case b"genesis":
-                ranks = {signers[0]: 0, signers[1]: 1}
-            case b"enrol":
-                ranks[signers[1]] = place + 1
-            case b"root":
-                ranks[signers[0]] = min(ranks[one] for one in signers[1:])
-    return ranks
-
-
-def _signers(entry: bytes) -> tuple[bytes, ...]:
-    return crypto.unpacked(crypto.unpacked(entry)[1])
-
-
-def _kind(entry: bytes) -> bytes:
-    return _fields(crypto.unpacked(entry)[0])[0]

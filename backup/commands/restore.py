@@ -263,7 +263,7 @@ def _own_opener(store: Store, kit: Kit | None, root_key: str | None) -> Opener:
         roots = (*roots, root_public(root_key))
     elif kit is not None:
         roots = (*roots, *kit.root_publics)
-    return Opener(identities, roots, own.chain)
+    return Opener(identities, roots, own.chain, own.own)
 
 
 def _is_page(path: Path) -> bool:

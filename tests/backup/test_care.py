@@ -190,7 +190,7 @@ def test_what_others_have_put_there_is_told_apart(place: Place, tmp_path: Path) 
     names = [f"keyferry-20261123T21000{n}Z-0000000{n}.keyferry" for n in range(3)]
     (place.stick / names[0]).write_bytes(b"no backup at all")
     (place.stick / names[1]).write_bytes(sets.sealed(b"x", KIT.recipient))
-    with sets.vault(tmp_path / "other") as other:
+    with sets.vault(tmp_path / "other", own=STRANGER) as other:
         (place.stick / names[2]).write_bytes(sets.sealed(sets.plain(other), DEVICE.bundle.age))
     found = {Path(one.path).name: one for one in place.bad()}
     assert [found[name].verdict for name in names] == [FOREIGN, SEALED, FOREIGN]

@@ -120,6 +120,17 @@ def test_a_set_that_a_device_of_the_vault_made_follows_its_chain(path: Path, tmp
     assert reading.check(path, Opener((KIT.identity,), (KIT.root_public,), chain)).manifest.set
 
 
+def test_what_this_very_device_signed_is_believed_under_whatever_list(path: Path, tmp_path: Path) -> None:
+    """Its list may have lost since, its kit may have been ended; of any other device the same is refused."""
+    with sets.vault(tmp_path / "w") as other:
+        parted = keys.own_chain(other)
+    own = DEVICE.bundle.ed25519
+    for roots, chain in (((KIT.root_public,), parted), ((new_kit().root_public,), ()), ((), parted)):
+        assert reading.check(path, Opener((KIT.identity,), roots, chain, own)).manifest.set
+        with pytest.raises(ForgedSignature):
+            reading.check(path, Opener((KIT.identity,), roots, chain, sets.STRANGER.bundle.ed25519))
+
+
 def test_an_opener_does_not_show_its_keys() -> None:
     assert repr(OPENER) == "Opener(1 identities)"
     assert KIT.identity not in str(OPENER)

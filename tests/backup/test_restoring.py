@@ -20,7 +20,7 @@ from backup.restoring import MERGE, REPLACE, Restored
 from tests.backup import worlds
 from tests.backup.worlds import AT, NOW, login
 from tests.vault import strategies
-from vault import canonical, keys, membership
+from vault import canonical, keys, listentry, membership
 from vault.errors import (
     AmbiguousItem,
     DamagedBackup,
@@ -139,7 +139,7 @@ def test_the_restored_device_is_a_new_one_let_in_by_the_root(tmp_path: Path) -> 
             worlds.a_device("laptop").device_id,
             keys.own_device(restored).device_id,
         ]
-        signers = membership._signers(own[-1])
+        signers = listentry.signers_of(own[-1])
         assert signers[0] == worlds.a_kit().root_public
         assert restored.vault_id == membership.vault_id_of(chain)
         assert restored.meta("kit_checked_at") == NOW

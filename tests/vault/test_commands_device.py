@@ -81,6 +81,8 @@ def test_a_new_kit_that_another_device_made_is_shown_and_ended(laptop: Terminal,
     assert doctor.code == 5
     assert warning in doctor.out
     (maker,) = [one for one in laptop("device", "list", "--json").json() if one["made_new_kit"]]
+    set_password(laptop, "edit", "Bank", "CANARY-2")
+    assert laptop("backup", "create").code == 0
 
     ended = laptop("device", "revoke", maker["id"][:8])
     assert ended.code == 0
@@ -91,6 +93,8 @@ def test_a_new_kit_that_another_device_made_is_shown_and_ended(laptop: Terminal,
     assert laptop("kit", "save", kit).code == 0
     assert laptop("kit", "check", kit).code == 0
     assert laptop("sync", "doctor").code == 0
+    verified = laptop("backup", "verify", "--all")  # also what was made under the list that is no longer in force
+    assert verified.code == 0, verified.out + verified.err
 
 
 def test_a_new_kit_that_the_old_one_signed_is_everybodys_at_once(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault import crypto, membership
+from vault import crypto, listentry, membership, seniority
 from vault.device import Bundle, Device, new_device
 from vault.errors import DamagedVault, UsageError, WrongKit
 from vault.kit import Kit, new_kit
@@ -38,8 +38,8 @@ FIRST = CHAIN[0]
 def forged(chain: list[bytes], kind: bytes, *rest: bytes, by: tuple[Signer, ...]) -> list[bytes]:
     """Return the chain with an entry that is signed by these, whoever they are."""
     vault_id = bytes.fromhex(membership.vault_id_of(chain))
-    body = crypto.packed(membership.NAMESPACE, kind, AT.encode(), vault_id, membership.head_of(chain), *rest)
-    return [*chain, membership._signed(body, *by)]
+    body = crypto.packed(listentry.NAMESPACE, kind, AT.encode(), vault_id, membership.head_of(chain), *rest)
+    return [*chain, listentry.signed(body, *by)]
 
 
 def keys_of(kit: Kit) -> tuple[bytes, ...]:
@@ -182,7 +182,7 @@ def test_the_first_entry_needs_root_and_device() -> None:
         *((KIT.root,), (laptop,), (laptop, KIT.root), (KIT.root, STRANGER.signer), (NEXT.root, laptop)),
         *((), (KIT.root, laptop, laptop)),
     ):
-        assert refused([membership._signed(body, *keys)])
+        assert refused([listentry.signed(body, *keys)])
 
 
 def test_a_new_root_needs_itself_and_a_member() -> None:
@@ -322,15 +322,15 @@ def test_any_device_name_is_kept_within_its_length_and_safe_to_show(name: str) -
 
 
 def test_chains_beyond_the_bounds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, least in (
-        ("MOST_ENTRIES", 6),
-        ("MOST_BYTES", sum(map(len, CHAIN))),
-        ("MOST_ENTRY_BYTES", max(map(len, CHAIN))),
+    for module, name, least in (
+        (membership, "MOST_ENTRIES", 6),
+        (membership, "MOST_BYTES", sum(map(len, CHAIN))),
+        (listentry, "MOST_ENTRY_BYTES", max(map(len, CHAIN))),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(membership, name, least)
+            patch.setattr(module, name, least)
             assert not refused(CHAIN)
-            patch.setattr(membership, name, least - 1)
+            patch.setattr(module, name, least - 1)
             assert refused(CHAIN)
     assert refused(forged(CHAIN, b"enrol", b"", STRANGER.bundle.packed, bytes(65_536), by=(LAST.root,)))
 
@@ -436,7 +436,7 @@ def test_after_a_revocation_an_epoch_is_needed_and_an_old_one_is_none() -> None:
 def test_any_byte_altered_in_a_synced_chain_is_refused() -> None:
     """In all entries that have no bundle; the others are tested above. ``main`` flips all bits of all."""
     for number, entry in enumerate(SYNCED):
-        if membership._kind(entry) in (b"epoch", b"revoke"):
+        if listentry.kind_of(entry) in (b"epoch", b"revoke"):
             for place in range(len(entry)):
                 wrong = bytearray(entry)
                 wrong[place] ^= 1 << (7 * place + number) % 8
@@ -550,10 +550,10 @@ def revoking(chain: list[bytes], whom: Device, by: Signer) -> list[bytes]:
 
 def test_a_longer_chain_outranks_its_beginnings() -> None:
     for end in range(1, len(SYNCED)):
-        assert membership.outranks(SYNCED, SYNCED[:end])
-        assert not membership.outranks(SYNCED[:end], SYNCED)
-    assert not membership.outranks(SYNCED, SYNCED)
-    assert not membership.outranks(SYNCED, CHAIN)
+        assert seniority.outranks(SYNCED, SYNCED[:end])
+        assert not seniority.outranks(SYNCED[:end], SYNCED)
+    assert not seniority.outranks(SYNCED, SYNCED)
+    assert not seniority.outranks(SYNCED, CHAIN)
 
 
 def test_of_two_that_revoke_each_other_the_senior_stays() -> None:
@@ -563,9 +563,9 @@ def test_of_two_that_revoke_each_other_the_senior_stays() -> None:
         for junior in range(senior + 1, 3):
             above = revoking(begun, devices[junior], devices[senior].signer)
             below = revoking(begun, devices[senior], devices[junior].signer)
-            assert membership.outranks(above, below)
-            assert not membership.outranks(below, above)
-            assert membership.outranks(revoking(begun, devices[senior], KIT.root), above)
+            assert seniority.outranks(above, below)
+            assert not seniority.outranks(below, above)
+            assert seniority.outranks(revoking(begun, devices[senior], KIT.root), above)
 
 
 def test_a_revocation_is_not_undone_by_going_on_from_before_it() -> None:
@@ -574,17 +574,17 @@ def test_a_revocation_is_not_undone_by_going_on_from_before_it() -> None:
     for by in (TABLET.signer, LAPTOP.signer, KIT.root):
         other = [*begun, membership.enrol(begun, STRANGER, name="", by=by, now=AT)]
         other = with_epoch(other, STRANGER)
-        assert membership.outranks(revoked, other)
-        assert not membership.outranks(other, revoked)
+        assert seniority.outranks(revoked, other)
+        assert not seniority.outranks(other, revoked)
 
 
 def test_a_root_of_his_own_does_not_make_a_thief_senior() -> None:
     begun = three()
     thief = [*begun, membership.new_root(begun, NEW.root, TABLET, now=AT)]
     thief = revoking(thief, LAPTOP, NEW.root)
-    assert membership.outranks(revoking(begun, TABLET, PHONE.signer), thief)
+    assert seniority.outranks(revoking(begun, TABLET, PHONE.signer), thief)
     owner = [*begun, membership.new_root(begun, NEXT.root, TABLET, now=AT, old=KIT.root)]
-    assert membership.outranks(revoking(owner, LAPTOP, NEXT.root), revoking(begun, TABLET, LAPTOP.signer))
+    assert seniority.outranks(revoking(owner, LAPTOP, NEXT.root), revoking(begun, TABLET, LAPTOP.signer))
 
 
 def test_all_chains_that_part_stand_in_one_order() -> None:
@@ -604,9 +604,7 @@ def test_all_chains_that_part_stand_in_one_order() -> None:
         chains += [revoking(base, STRANGER if at else LAPTOP, key) for at, key in enumerate(keys)]
     chains += [revoking(chains[4], PHONE, KIT.root), revoking(chains[7], PHONE, NEW.root)]
     assert not any(map(refused, chains))
-    above = {
-        (a, b) for a, one in enumerate(chains) for b, other in enumerate(chains) if membership.outranks(one, other)
-    }
+    above = {(a, b) for a, one in enumerate(chains) for b, other in enumerate(chains) if seniority.outranks(one, other)}
     for a in range(len(chains)):
         for b in range(a):
             assert ((a, b) in above) != ((b, a) in above)

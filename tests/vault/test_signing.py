@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault import crypto, device, membership, signing
+from vault import crypto, device, listentry, membership, signing
 from vault.device import Device, new_device
 from vault.errors import DamagedVault, UsageError, WrongKit
 from vault.kit import Kit, new_kit
@@ -191,21 +191,21 @@ def test_whoever_has_the_key_in_the_chain_does_not_go_back_to_the_old_form() -> 
     """Not with one signature, as one who breaks Ed25519 would, and not with both."""
     head = (bytes.fromhex(membership.vault_id_of(CHAIN)), membership.head_of(CHAIN))
     for by in (LAPTOP.signer, PHONE.signer, NEXT.root):
-        for namespace in (membership.CLASSIC, membership.NAMESPACE):
+        for namespace in (listentry.CLASSIC, listentry.NAMESPACE):
             body = crypto.packed(namespace, b"revoke", AT.encode(), *head, bytes.fromhex(OLD.device_id))
-            assert not accepted([*CHAIN, membership._signed(body, Signer(by.ed25519))])
-            assert accepted([*CHAIN, membership._signed(body, by)]) == (namespace == membership.NAMESPACE)
-    body = crypto.packed(membership.CLASSIC, b"revoke", AT.encode(), *head, bytes.fromhex(PHONE.device_id))
-    assert accepted([*CHAIN, membership._signed(body, OLD.signer)])
+            assert not accepted([*CHAIN, listentry.signed(body, Signer(by.ed25519))])
+            assert accepted([*CHAIN, listentry.signed(body, by)]) == (namespace == listentry.NAMESPACE)
+    body = crypto.packed(listentry.CLASSIC, b"revoke", AT.encode(), *head, bytes.fromhex(PHONE.device_id))
+    assert accepted([*CHAIN, listentry.signed(body, OLD.signer)])
 
 
 def test_a_device_of_the_new_form_does_not_come_in_by_the_old_one() -> None:
     head = (bytes.fromhex(membership.vault_id_of(CHAIN)), membership.head_of(CHAIN))
-    for namespace in (membership.CLASSIC, membership.NAMESPACE):
+    for namespace in (listentry.CLASSIC, listentry.NAMESPACE):
         body = crypto.packed(namespace, b"enrol", AT.encode(), *head, b"", TABLET.bundle.packed)
-        assert not accepted([*CHAIN, membership._signed(body, OLD.signer, Signer(TABLET.ed25519))])
-        chain = [*CHAIN, membership._signed(body, OLD.signer, TABLET.signer)]
-        assert accepted(chain) == (namespace == membership.NAMESPACE)
+        assert not accepted([*CHAIN, listentry.signed(body, OLD.signer, Signer(TABLET.ed25519))])
+        chain = [*CHAIN, listentry.signed(body, OLD.signer, TABLET.signer)]
+        assert accepted(chain) == (namespace == listentry.NAMESPACE)
 
 
 def test_an_ml_dsa_key_plays_one_part() -> None:

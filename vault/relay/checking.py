@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vault import crypto, membership
+from vault import crypto, membership, seniority
 from vault.errors import DamagedVault, ForgedEntry
 from vault.relay.quota import Limits
 from vault.relay.refusals import Refused, malformed
@@ -162,7 +162,7 @@ def joined(known: Known, entries: Sequence[bytes], limits: Limits) -> tuple[Know
     if not new:
         return known, ()
     found = replace(read_known(chain, limits), lost=lost, newest=hashlib.sha256(new[-1]).digest())
-    _check_lost(found, known, new, limits)
+    _check_lost(found, new, limits)
     return found, tuple(new)
 
 
@@ -175,7 +175,7 @@ def _in_place_of(
     return longer, numbers, {own: one for own, one in off.items() if own not in numbers}
 
 
-def _check_lost(found: Known, before: Known, new: Sequence[bytes], limits: Limits) -> None:
+def _check_lost(found: Known, new: Sequence[bytes], limits: Limits) -> None:
     """Check that what is added to lists that lost holds, and is not too much; what another outranked just now stays."""
     added = [one for one in (hashlib.sha256(each).digest() for each in new) if one in found.lost]
     for one in added:
@@ -251,7 +251,7 @@ def restored_chain(rows: Sequence[bytes]) -> tuple[bytes, ...]:
         while chain[-1] != rows[0]:
             chain.append(by_hash[_previous(chain[-1])])
         ended = tuple(reversed(chain))
-        best = ended if membership.outranks(ended, best) else best
+        best = ended if seniority.outranks(ended, best) else best
     return best
 
 
@@ -266,7 +266,7 @@ def _is_signed(header: entry.Header, key: bytes) -> bool:
 def _outranks(branch: Sequence[bytes], chain: Sequence[bytes]) -> bool:
     if not (_holds(branch) and _holds(chain)):
         raise Refused(422, "bad-membership", "the list of devices does not hold")
-    return membership.outranks(branch, chain)
+    return seniority.outranks(branch, chain)
 
 
 def _holds(chain: Sequence[bytes]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from vault import identity, membership, moment
+from vault import identity, membership, moment, seniority
 from vault.device import Device
 from vault.errors import DamagedVault, ForgedEntry, NotSynced
 from vault.kit import Kit
@@ -220,7 +220,7 @@ def grown(chain: tuple[bytes, ...], strays: Sequence[bytes]) -> tuple[bytes, ...
             membership.read_chain(longer)
         except DamagedVault:
             continue
-        if membership.outranks(longer, best):
+        if seniority.outranks(longer, best):
             best = longer
         starts += [(longer, after) for after in by_link.get(entry.hash_of(one), [])]
     return best

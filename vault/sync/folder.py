@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from vault import membership
+from vault import listentry, membership
 from vault.errors import ForgedEntry, KeyferryError, PairingFailed, RelayUnreachable, TargetExists
 from vault.files import make_private_folder, sync_folder, write_private
 from vault.sync import entry
@@ -244,7 +244,7 @@ class Folder:
                 self.ignored += not name.startswith(_OURS)
 
     def _take_member(self, messages: list[Message], path: Path, hash_: str) -> None:
-        data = self._whole(path, membership.MOST_ENTRY_BYTES, hash_)
+        data = self._whole(path, listentry.MOST_ENTRY_BYTES, hash_)
         try:
             membership.link_of(data or b"")
         except ValueError:

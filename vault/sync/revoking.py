@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from vault import identity, membership, moment, newkit
+from vault import identity, membership, moment, newkit, seniority
 from vault.errors import NoSuchItem, UsageError
 from vault.kit import Kit
 from vault.membership import Member
@@ -60,7 +60,7 @@ def end(store: Store, device_id: str, now_ms: int, *, kit: Kit | None = None) ->
     by = kit.root_among(membership.read_chain(begun).root_publics) if kit is not None else own
     upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
     added = membership.revoke(begun, device_id, by=by, now=now, last=upto)
-    if not membership.outranks((*begun, added), identity.own_chain(store)):
+    if not seniority.outranks((*begun, added), identity.own_chain(store)):
         raise UsageError(
             f"{doubtful.device} belongs to the vault for longer, and has revoked a device since: it has the last word",
             hint="the old kit stands above it: keyferry device revoke NAME --kit FILE",

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.vault.sync.world import KEY, KIT, START_MS, World, a_device
-from vault import identity, membership, moment
+from vault import identity, membership, moment, seniority
 from vault.canonical import canonical
 from vault.errors import ForgedEntry, NotSynced, UsageError
 from vault.model import BasicAuth, Collection, CustomFields, Field, File, Item, Past, Url, concealed
@@ -622,7 +622,7 @@ def test_devices_that_come_and_go_as_they_like_agree_in_the_end(tmp_path: Path, 
                 vault.sync(place)
     newest = world["laptop"].chain()
     for vault in world.vaults.values():
-        newest = vault.chain() if membership.outranks(vault.chain(), newest) else newest
+        newest = vault.chain() if seniority.outranks(vault.chain(), newest) else newest
     members = {one.device_id for one in membership.read_chain(newest).members}
     left = [name for name, vault in world.vaults.items() if vault.id in members]
     assert all(world[name].chain() == newest for name in left)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.vault.ring import ring_holder
 from tests.vault.sync.world import KIT, World, a_device
-from vault import membership
+from vault import listentry, membership
 from vault.errors import NotSynced, UsageError
 from vault.sync import belonging, engine, entry, epochs, joining, log, session, ways
 from vault.sync.travel import ENTRY, MEMBER, Message
@@ -48,7 +48,7 @@ def written(world: World, name: str) -> list[Message]:
 
 
 def kinds(world: World, name: str) -> list[bytes]:
-    return [membership._kind(one) for one in world[name].chain()]
+    return [listentry.kind_of(one) for one in world[name].chain()]
 
 
 # -- the key of an epoch that only the list that lost has

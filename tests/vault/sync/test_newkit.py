@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.sync.world import KIT, World, a_device
+from tests.vault.test_signing import without_library
 from vault import identity, kitcare, membership, moment, newkit
 from vault.errors import NotSynced, UsageError
 from vault.kit import Kit
@@ -128,6 +129,19 @@ def test_a_device_that_joins_is_not_alarmed(three: World) -> None:
     three.settle()
     assert pending(three, "tablet") is None
     assert pending(three, "laptop") is not None
+
+
+def test_it_is_the_same_where_no_library_has_ml_dsa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_library(monkeypatch)
+    world = World(tmp_path, "old laptop", "old phone")
+    world.settle()
+    renew(world, "old phone")
+    world.settle()
+    assert pending(world, "old laptop", 6) is not None
+    settled(world, 7, "old laptop")
+    assert recipient(world, "old laptop") == NEW.recipient
+    assert not membership.read_chain(world["old laptop"].chain()).roots[-1].mldsa65
+    world.close()
 
 
 # -- who fears it

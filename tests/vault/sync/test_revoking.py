@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.sync.world import KIT, World
-from vault import identity, membership
+from vault import identity, seniority
 from vault.errors import NoSuchItem, UsageError
 from vault.model import BasicAuth, CustomFields, Field, Item, Note, Past, Totp, concealed
 from vault.secret import Secret
@@ -83,5 +83,5 @@ def test_a_revocation_signed_by_the_kit_stands_above_one_of_an_older_device(worl
     at = "2026-11-23T12:00:00Z"
     by_root = belonging.revoke(phone.store, laptop.id, at, kit=KIT)
     by_elder = belonging.revoke(laptop.store, phone.id, at)
-    assert membership.outranks(by_root, by_elder)
-    assert not membership.outranks(by_elder, by_root)
+    assert seniority.outranks(by_root, by_elder)
+    assert not seniority.outranks(by_elder, by_root)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.sync.world import KIT, World, a_device
-from vault import membership
+from vault import membership, seniority
 from vault.canonical import canonical
 from vault.errors import NotSynced, UsageError
 from vault.sync import appending, belonging, engine, log, merge, replaying, snapshots
@@ -421,7 +421,7 @@ def test_devices_with_snapshots_that_come_and_go_agree_in_the_end(
                 vault.sync(place)
     newest = world["laptop"].chain()
     for vault in world.vaults.values():
-        newest = vault.chain() if membership.outranks(vault.chain(), newest) else newest
+        newest = vault.chain() if seniority.outranks(vault.chain(), newest) else newest
     members = {one.device_id for one in membership.read_chain(newest).members}
     left = [name for name, vault in world.vaults.items() if vault.id in members]
     assert all(world[name].chain() == newest for name in left)
