@@ -2,7 +2,8 @@
 
 python reader.py FOLDER DEVICE-FILE ROOT-KEY        a folder ``keyferry-...``; the root key in hexadecimal
 
-It prints one JSON line for each entry, in an order in which they can be applied. It refuses a log that does not hold.
+It prints one JSON line for each entry, in an order in which they can be applied; of a log that begins with a snapshot
+first what that says of each thing. It refuses a log that does not hold.
 """
 
 import hashlib
@@ -200,31 +201,69 @@ def read(folder, keys, root):
     }
     for at, key in epoch_keys.items():
         must(sha(b"keyferry/epoch/1" + key) == epochs[at][0], "not the key that was promised")
-    members, logs = {sha(one) for one in chain}, {}
+    members, logs, begins = {sha(one) for one in chain}, {}, {}
     for device in sorted((folder / "log").iterdir()):
-        before = bytes(32)
-        for place, path in enumerate(sorted(device.iterdir()), 1):
+        before = None
+        for path in sorted(device.iterdir()):
             data = path.read_bytes()
             found, content = read_entry(data, vault, devices, members, epoch_keys)
+            place = number(found["seq"], 8)
             must(path.name == f"{place:012d}-{sha(data).hex()}" and found["device"].hex() == device.name, "misnamed")
-            must(number(found["seq"], 8) == place and found["before"] == before, "the chain of a device is broken")
+            begin = begins.setdefault(found["device"], place - 1)
+            before = before or (found["before"] if begin else bytes(32))
+            must(place == begin + len(logs.get(found["device"], ())) + 1, "an entry is missing")
+            must(found["before"] == before, "the chain of a device is broken")
             before = sha(data)
             if not found["void"]:
                 logs.setdefault(found["device"], []).append((found, content, before))
-    done, at = [], dict.fromkeys(logs, 0)
-    while any(logs[one][at[one] :] for one in logs):
-        ready = [one for one in logs if logs[one][at[one] :] and seen_all(logs[one][at[one]][0]["seen"], logs, at)]
+    things, cut = newest_snapshot(logs) if any(begins.values()) else ([], {})
+    at = {one: max(begins[one], cut.get(one, (0, b""))[0]) for one in logs}
+    must(all(begins[one] <= cut.get(one, (0, b""))[0] for one in logs), "the beginning of a log is missing")
+    done = [({}, one) for one in things]
+    while any(logs[one][at[one] - begins[one] :] for one in logs):
+        left = {one: logs[one][at[one] - begins[one] :] for one in logs}
+        ready = [one for one in logs if left[one] and seen_all(left[one][0][0]["seen"], logs, begins, at)]
         must(ready, "somebody has seen what is not here")
-        done.append(logs[ready[0]][at[ready[0]]][:2])
+        done.append(left[ready[0]][0][:2])
         at[ready[0]] += 1
     return done
 
 
-def seen_all(seen, logs, at):
+def newest_snapshot(logs):
+    """Return the states in the newest snapshot that is closed, as texts, and how far each log is in it."""
+    best = []
+    for log in logs.values():
+        run = []
+        for found, content, _ in log:
+            if run and (found["kind"] != b"snap" or found["seen"] != run[0][0]["seen"]):
+                best = run if not best or run[0][0]["hlc"] > best[0][0]["hlc"] else best
+                run = []
+            run = [*run, (found, content.decode())] if found["kind"] == b"snap" else []
+    must(best, "the beginning of a log is missing")
+    states = [one for _, text in best for one in things_in(text)]
+    told = json.loads(best[-1][1])["snapshot"]
+    must(told == {"digest": sha(packed(*map(str.encode, states))).hex(), "things": len(states)}, "a snapshot lies")
+    first = best[0][0]
+    return states, {**first["seen"], first["device"]: (number(first["seq"], 8) - 1, first["before"])}
+
+
+def things_in(text):
+    """Return the members of the list ``things``, which comes last, as they stand in the text."""
+    at, found = text.index('"things":[') + len('"things":['), []
+    while text[at] != "]":
+        at += text[at] == ","
+        end = json.JSONDecoder().raw_decode(text, at)[1]
+        found.append(text[at:end])
+        at = end
+    return found
+
+
+def seen_all(seen, logs, begins, at):
     for device, (count, head) in seen.items():
-        log = logs.get(device, [])
-        must(count > len(log) or log[count - 1][2] == head, "somebody was shown another history")
-        if at.get(device, 0) < min(count, len(log)):
+        log, begin = logs.get(device, []), begins.get(device, 0)
+        known = begin < count <= begin + len(log)
+        must(not known or log[count - begin - 1][2] == head, "somebody was shown another history")
+        if at.get(device, 0) < min(count, begin + len(log)):
             return False
     return True
 
@@ -232,6 +271,9 @@ def seen_all(seen, logs, at):
 def lines(found):
     """Yield what the program prints."""
     for header, content in found:
+        if not header:
+            yield content
+            continue
         told = {name: number(header[name], len(header[name])) for name in ("epoch", "seq", "hlc")}
         told |= {"device": header["device"].hex(), "kind": header["kind"].decode()}
         yield json.dumps({**told, **json.loads(content or b"{}")}, sort_keys=True, ensure_ascii=False)
