@@ -79,6 +79,11 @@ class World:
         with keys.open_vault(self.place / device, read_only=True) as store:
             return sorted(canonical.canonical(item) for item in store.items())
 
+    def device(self, home: str) -> str:
+        """Return the id of a home's device."""
+        told = json.loads(self.well(home, "sync", "status", "--json"))
+        return str(next(one["id"] for one in told["devices"] if one["this"]))
+
     def documents(self, device: str) -> list[str]:
         """Return the names of a device's attachments."""
         with keys.open_vault(self.place / device, read_only=True) as store:

@@ -114,7 +114,7 @@ def test_a_relay_that_dropped_what_a_snapshot_stands_for_lets_a_new_device_have_
         each_changes_something(world)
         agree(world)
         said = world.well("laptop", "sync", "compact")
-        assert "nothing is dropped before" in said
+        assert "counts once these devices have synced" in said
         agree(world)
         assert "snapshots stand for" in world.well("laptop", "sync", "compact")
         agree(world)
@@ -135,6 +135,11 @@ def test_a_relay_that_dropped_what_a_snapshot_stands_for_lets_a_new_device_have_
         world.well("phone", "sync")
         agree(world)
         assert "Of the phone" in world.well("desk", "list")
+        phone = world.device("phone")
+        world.well("laptop", "device", "revoke", phone)
+        done = world.run("phone", "sync")
+        assert done.returncode == 55
+        assert "says that this device was revoked" in done.stderr
         assert relay.end() == 0
 
 

@@ -113,7 +113,7 @@ def compact(session: Session) -> int:
     _tell(session, done, [])
     lacking = [names.get(one, one[:8]) for one in found.unsettled]
     if lacking:
-        session.say(f"nothing is dropped before {', '.join(lacking)} have synced")
+        session.say(f"the newest one counts once these devices have synced: {', '.join(lacking)}")
     session.done(f"the log has {found.entries:,} entries here; snapshots stand for {found.in_snapshot:,} of them")
     session.out(
         {

@@ -383,6 +383,11 @@ def _refused(answer: Any, name: str) -> None:
     why = f"it answers {code}" + (f" ({said})" if said else "")
     if code == 429:
         raise RelayUnreachable(f"the {name} wants a pause: {why}", hint="sync again in a minute")
+    if code == 403 and said == "revoked":
+        raise RelayUnreachable(
+            f"the {name} says that this device was revoked; its vault stays as it is, nothing goes out",
+            hint="see keyferry device list on another device; if that is so, keyferry device join in a new home",
+        )
     if code in (401, 403):
         raise RelayUnreachable(
             f"the {name} refuses this device: {why}", hint="is the clock right? keyferry sync doctor tells more"

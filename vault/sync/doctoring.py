@@ -89,7 +89,7 @@ def _of_the_way(store: Store) -> list[Cause]:
 def heard(store: Store, device: str) -> str | None:
     """Return when a device signed the newest of its entries that are here, by its own clock; None if there is none."""
     newest = log.newest_header(store.database, device)
-    return None if newest is None else moment.from_millis(clock.millis(newest.hlc))
+    return None if newest is None else moment.from_millis(clock.millis(newest.hlc) // 1000 * 1000)
 
 
 def _of_silence(store: Store, now_ms: int) -> list[Cause]:

@@ -165,7 +165,8 @@ def keep_up(store: Store, now_ms: int, *, compact: bool = False) -> None:
         if log.setting(store).restored or found.needs_epoch:
             return
         appending.check_key(store, found)
-        if (compact or snapshots.is_due(store)) and snapshots.make(store, now_ms):
+        is_wanted = snapshots.is_useful(store) if compact else snapshots.is_due(store)
+        if is_wanted and snapshots.make(store, now_ms):
             return
         if snapshots.is_unseen(store) or _is_silent(store, now_ms):
             appending.append(store, found, snapshots.NOTHING, now_ms, kind=b"beat")

@@ -53,6 +53,13 @@ def is_due(store: Store) -> bool:
     return bool(size >= (db.value("SELECT sum(length(state)) FROM sync_things") or 0))
 
 
+def is_useful(store: Store) -> bool:
+    """Tell whether anything was changed since the last snapshot."""
+    db, ends = store.database, _newest_ends(store)
+    entries = (one for device in log.heads(db) for one in log.after(db, device, ends.get(device, 0)) if one.body)
+    return any(entry.read_header(one.body).kind == b"op" for one in entries)
+
+
 def _newest_ends(store: Store) -> dict[str, int]:
     """Return up to which number the newest snapshot has the entries of each device, its own among them."""
     usable = [one.snapshot for one in known(store) if one.verdict != WRONG]

@@ -118,3 +118,23 @@ def test_a_revoked_device(world: World) -> None:
     with pytest.raises(NotSynced):
         world["phone"].sync()
     assert "was revoked" in causes(world, "phone")[0].cause
+
+
+def test_a_device_that_is_not_heard_of_for_three_days_is_named(world: World) -> None:
+    for _ in range(2):
+        world.ms += DAY_MS
+        world["laptop"].sync()
+        world["desk"].sync()
+    world["laptop"].sync()
+    assert causes(world) == ()
+    for _ in range(2):
+        world.ms += DAY_MS
+        world["laptop"].sync()
+        world["desk"].sync()
+    world["laptop"].sync()
+    found = only(world)
+    assert found.cause.startswith("nothing signed by phone has come since 20")
+    assert "device revoke phone" in found.remedy
+    world["phone"].sync()
+    world["laptop"].sync()
+    assert causes(world) == ()

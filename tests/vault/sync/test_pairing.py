@@ -161,6 +161,21 @@ def test_a_device_with_the_right_digits_joins(world: World, code: Invitation) ->
     assert guest.joined.heads == heads
 
 
+def test_a_device_whose_name_is_taken_gets_a_number(world: World, code: Invitation) -> None:
+    """So that a person can say which one is to be revoked."""
+    store = world["laptop"].store
+    with store.transaction():
+        identity.name_device(store, world["laptop"].id, "new phone")
+    wire, own = Wire(), a_device("new")
+    guest = Guest(code, wire, own)
+    inviter = Inviter(store, code, wire)
+    inviter.meet()
+    inviter.admit(guest.digits.get(), world["laptop"].now())
+    guest.join(SECONDS)
+    assert inviter.name == "new phone 2"
+    assert guest.joined is not None and guest.joined.names[own.device_id] == "new phone 2"
+
+
 def test_it_gets_the_keys_of_all_epochs_and_only_by_its_own_keys(world: World, code: Invitation) -> None:
     wire, own = Wire(), a_device("new")
     guest = Guest(code, wire, own)

@@ -79,6 +79,18 @@ def test_no_second_snapshot_comes_before_the_log_has_grown_again(three: World) -
     assert (verdicts(three, "laptop"), entries(three, "laptop")) == (["good"], before)
 
 
+def test_a_snapshot_that_is_wished_twice_is_made_once(three: World) -> None:
+    three["laptop"].add("bank")
+    three["laptop"].sync(compact=True)
+    three.settle()
+    before = len(verdicts(three, "laptop"))
+    three["laptop"].sync(compact=True)
+    assert len(verdicts(three, "laptop")) == before == 1
+    three["laptop"].edit("bank", title="My bank")
+    three["laptop"].sync(compact=True)
+    assert len(verdicts(three, "laptop")) == 2
+
+
 def test_a_snapshot_is_what_the_entries_come_to_one_by_one(three: World) -> None:
     """The states in it are those of the device that made it, byte by byte, and of any other at that point."""
     busy(three, "laptop")
