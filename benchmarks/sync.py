@@ -1,7 +1,8 @@
 """What sync costs: ``python -m benchmarks.sync [ITEMS ...]``.
 
-A vault's first sync into a folder, the first one of a device that has just joined, and the bytes of a one-field edit.
-Processor seconds of this process, each vault on disk with synchronous FULL.
+A vault's first sync into a folder, the first one of a device that has just joined, the same once a snapshot stands for the
+log, the round that makes that, and the bytes of a one-field edit. Processor seconds of this process, each vault on disk
+with synchronous FULL.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vault import device, identity, keys, membership
 from vault.model import Item
 from vault.moment import now
 from vault.store import Store
-from vault.sync import belonging, engine, joining, log, pairing, session, ways
+from vault.sync import belonging, engine, joining, log, pairing, session, snapshots, ways
 from vault.sync.folder import Folder
 
 KEYFERRY = [sys.executable, str(Path(__file__).resolve().parent.parent / "keyferry.py")]
@@ -27,7 +28,8 @@ KEYFERRY = [sys.executable, str(Path(__file__).resolve().parent.parent / "keyfer
 
 def main() -> None:
     """Print the table."""
-    print(f"{'items':>8}  {'first sync':>10}  {'new device':>10}  {'MiB':>5}  {'one edit':>9}")
+    columns = ("items", "first sync", "new device", "snapshot", "new device by it", "MiB", "one edit")
+    print("  ".join(f"{name:>10}" for name in columns))
     for count in map(int, sys.argv[1:] or ["10000", "50000"]):
         with tempfile.TemporaryDirectory(prefix="keyferry-sync-") as place:
             print(row(Path(place), count), flush=True)
@@ -44,26 +46,39 @@ def row(place: Path, count: int) -> str:
     ):
         subprocess.run(call, check=True, capture_output=True)
     with keys.open_vault(place / "old") as store:
-        folder = Folder(place / "folder", store.vault_id)
+        folder = Folder(place / "folder", store.vault_id, kept=ways.Kept(store))
         belonging.begin(store, now())
         first = timed(store, folder)
         joined, own = admitted(store, folder)
         size = edited(store)
-    holder = keys.choose_holder(place / "new", key_file=place / "new.key")
-    fresh = joining.join_vault(
-        place / "new", own, joined, lambda made: joining.begin(made, way, joined), now=now(), holder=holder
-    )
-    with fresh:
-        pulled = timed(fresh, Folder(place / "folder", fresh.vault_id))
-        assert fresh.count() == count, fresh.count()
+        pulled = fetched(place / "new", way, joined, own, count)
+        shortened = timed(store, folder, compact=True)
+        with keys.open_vault(place / "new") as other:
+            timed(other, Folder(place / "folder", other.vault_id, kept=ways.Kept(other)))
+        timed(store, folder)
+        assert snapshots.newest(store) is not None
+        by_snapshot = fetched(place / "newer", way, *admitted(store, folder), count)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return f"{count:>8}  {first:>9.2f}s  {pulled:>9.2f}s  {peak:>5}  {size:>7} B"
+    seconds = "".join(f"  {one:>9.2f}s" for one in (first, pulled, shortened, by_snapshot))
+    return f"{count:>10}{seconds}  {peak:>10}  {size:>8} B"
 
 
-def timed(store: Store, folder: Folder) -> float:
+def fetched(home: Path, way: ways.Way, joined: pairing.Joined, own: device.Device, count: int) -> float:
+    """Make the home of a new device and return the processor seconds of its first round."""
+    holder = keys.choose_holder(home, key_file=home.with_suffix(".key"))
+    made = joining.join_vault(
+        home, own, joined, lambda store: joining.begin(store, way, joined), now=now(), holder=holder
+    )
+    with made:
+        seconds = timed(made, Folder(Path(way.folder), made.vault_id, kept=ways.Kept(made)))
+        assert made.count() == count, made.count()
+    return seconds
+
+
+def timed(store: Store, folder: Folder, *, compact: bool = False) -> float:
     """Return the processor seconds of one round."""
     begun = time.process_time()
-    session.sync(store, folder, lambda: int(time.time() * 1000))
+    session.sync(store, folder, lambda: int(time.time() * 1000), compact=compact)
     return time.process_time() - begun
 
 
