@@ -131,7 +131,7 @@ def read_signed(headers: Mapping[str, str]) -> Signed:
         raise ValueError("a request is signed by a device or by the root")
     time, nonce = headers.get(TIME, ""), headers.get(NONCE, "")
     signature = crypto.from_text(headers.get(SIGNATURE, ""))
-    if not 0 < len(time) <= _MOST_TIME_DIGITS or not _DIGITS.issuperset(time) or len(signature) != 64:
+    if not 0 < len(time) <= _MOST_TIME_DIGITS or not _DIGITS.issuperset(time) or time[0] == "0" or len(signature) != 64:
         raise ValueError("a request without time or signature")
     if not is_hex(nonce, 32) or not (is_hex(device_id, 32) or is_hex(root, 64)):
         raise ValueError("a request without nonce or signer")
