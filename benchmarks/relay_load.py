@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
+import uvloop
+
 from vault import membership
 from vault.device import Device, new_device
 from vault.kit import new_kit
@@ -96,8 +98,9 @@ def main() -> None:
             f"{'postgresql' if '://' in db else 'sqlite, synchronous FULL'}, {'http' if args.http else 'TLS 1.3'}, "
             f"{args.vaults} vaults, {args.connections} connections, {os.cpu_count()} processors shared with the load"
         )
-        with _relay(db, Path(folder), "off" if args.http else "self-signed") as (url, process):
-            asyncio.run(_measure(url, process, vaults, args))
+        url, process = ends.enter_context(_relay(db, Path(folder), "off" if args.http else "self-signed"))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_measure(url, process, vaults, args))
 
 
 async def _measure(url: str, process: subprocess.Popen[str], vaults: Sequence[Vault], args: argparse.Namespace) -> None:

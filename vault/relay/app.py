@@ -31,8 +31,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from vault.relay import checking, metrics, pruning
+from vault.relay import checking, direct, metrics, pruning
 from vault.relay.checking import Known
+from vault.relay.direct import Answered, Front, Whole
 from vault.relay.grouping import LINGER_SECONDS, Committer
 from vault.relay.openapi import document
 from vault.relay.quota import Buckets, Limits, Nonces
@@ -93,12 +94,15 @@ class Relay:
     def app(self) -> Starlette:
         """Return the ASGI application; it starts and stops the relay with itself."""
         vault, slot = "/v1/vaults/{vault}", "/v1/rendezvous/{slot}"
+        short = {
+            ("POST", "entries"): self._answered("append", Relay.answer_append),
+            ("GET", "entries"): self._answered("page", Relay.answer_page),
+            ("GET", "heads"): self._answered("heads", Relay.answer_heads),
+            ("GET", "watch"): self._answered("watch", Relay.answer_watch),
+        }
         routes = [
             self._route("/v1/vaults", "POST", "create", Relay.answer_create),
-            self._route(f"{vault}/entries", "POST", "append", Relay.answer_append),
-            self._route(f"{vault}/entries", "GET", "page", Relay.answer_page),
-            self._route(f"{vault}/heads", "GET", "heads", Relay.answer_heads),
-            self._route(f"{vault}/watch", "GET", "watch", Relay.answer_watch),
+            *(Route(f"{vault}/{word}", one, methods=[method]) for (method, word), one in short.items()),
             self._route(f"{vault}/blobs/{{digest}}", "PUT", "put_blob", Relay.answer_put_blob),
             self._route(f"{vault}/blobs/{{digest}}", "GET", "blob", Relay.answer_blob),
             self._route("/v1/rendezvous", "POST", "open_slot", Relay.answer_open_slot),
@@ -110,7 +114,7 @@ class Relay:
             self._route("/health", "GET", "health", Relay.answer_health),
             self._route("/metrics", "GET", "metrics", Relay.answer_metrics),
         ]
-        return Starlette(routes=routes, lifespan=self._living)
+        return Front(short=short, routes=routes, lifespan=self._living)
 
     def stop_waiting(self) -> None:
         """Answer everybody who waits; a server calls it when it is told to stop."""
@@ -161,11 +165,12 @@ class Relay:
         digest, checked = wire.digest_of(body), False
         for _ in range(_ATTEMPTS):
             after, new = await self._joined(known, parts)
+            signing = _first_with(signed, known, after)
             if not checked:
-                self._check(request, signed, _first_with(signed, known, after), digest)
+                self._check(request, signed, signing, digest)
                 self._spend(self._entries, vault, len(parts))
                 checked = True
-            checking.signer_key(_first_with(signed, known, after), signed)
+            checking.signer_key(signing, signed)
             rows = _rows(after, parts, frozenset(new))
             outcome = await self.taken(Append(bytes.fromhex(vault), known.newest, rows, self.limits.vault_bytes))
             if not isinstance(outcome, Stale):
@@ -412,7 +417,7 @@ class Relay:
         if wait := self._refusals.wait(_address(request), self._mono()):
             raise later("too-many-refusals", "too many requests from this address were refused", wait)
         try:
-            signed = wire.read_signed(request.headers)
+            signed = wire.read_signed(_headers(request))
         except ValueError:
             raise Refused(401, "unsigned", "the request is not signed as it should be") from None
         now_ms = self._now_ms()
@@ -483,6 +488,12 @@ class Relay:
     async def _body(self, request: Request, most: int) -> bytes:
         """Return the body; raises ``Refused`` if it is too large, too slow, or too much is being received."""
         expected = _length(request, most)
+        here = direct.of(request.scope)
+        whole = here.body() if here is not None else None
+        if whole is not None:
+            if len(whole) > most:
+                raise _too_large()
+            return whole
         if self._buffered + expected > self.limits.buffered_bytes:
             raise unavailable("the relay is receiving too much at this moment")
         steps, size = [], 0
@@ -527,6 +538,9 @@ class Relay:
         return int(self._clock() * 1000)
 
     def _route(self, path: str, method: str, name: str, answer: Answer) -> Route:
+        return Route(path, self._answered(name, answer), methods=[method], name=name)
+
+    def _answered(self, name: str, answer: Answer) -> Answered:
         own = getattr(self, answer.__name__)
 
         async def answered(request: Request) -> Response:
@@ -543,7 +557,7 @@ class Relay:
             self.counts.count(name, response.status_code)
             return response
 
-        return Route(path, answered, methods=[method], name=name)
+        return answered
 
     def _count_refusal(self, request: Request, refused: Refused) -> None:
         if refused.status in (400, 401, 403, 404, 410, 413, 422):
@@ -626,7 +640,13 @@ def _refusal(refused: Refused) -> Response:
 
 
 def _bytes(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, _ALWAYS, _BYTES)
+    return Whole(body, status, _ALWAYS, _BYTES)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return the headers by their names in lower case; of several with one name the first."""
+    told = reversed(request.scope["headers"])
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in told}
 
 
 def _target(request: Request) -> str:

@@ -209,27 +209,29 @@ def checked_entry(known: Known, data: bytes) -> Row:
         raise Refused(422, "bad-entry", "an entry is not built as entries are") from None
     if header.vault != known.vault:
         raise Refused(422, "bad-entry", "an entry belongs to another vault")
-    if not _is_signed(header, _writer_key(known, header)):
+    if not entry.is_signed(header, _writer_key(known, header)):
         raise Refused(422, "bad-signature", "the signature of an entry does not hold")
     cut = cut_of(header)
     kind = ENTRY if cut is None else SNAP
     return Row(bytes.fromhex(header.device), header.seq, header.hash, header.before, kind, data, cut)
 
 
-def _writer_key(known: Known, header: entry.Header) -> bytes:
+def _writer_key(known: Known, header: entry.Header) -> Ed25519PublicKey:
     """Return the key of the device that wrote an entry; raises ``Refused`` if it was no member when it did."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     standing, number = known.devices.get(header.device), known.numbers.get(header.membership)
     if number is not None:
         if standing is None or not standing.may_have_written(header.seq, number):
             raise _no_member()
-        return standing.key.public_bytes_raw()
+        return standing.key
     members = known.members_of_lost(header.membership)
     if members is None:
         raise Refused(422, "unknown-membership", "an entry names a list of devices that the relay does not have")
     is_cut = standing is not None and standing.last is not None and header.seq > standing.last
     if header.device not in members or is_cut:
         raise _no_member()
-    return members[header.device]
+    return Ed25519PublicKey.from_public_bytes(members[header.device])
 
 
 def _no_member() -> Refused:
@@ -253,14 +255,6 @@ def restored_chain(rows: Sequence[bytes]) -> tuple[bytes, ...]:
         ended = tuple(reversed(chain))
         best = ended if seniority.outranks(ended, best) else best
     return best
-
-
-def _is_signed(header: entry.Header, key: bytes) -> bool:
-    try:
-        entry.check_signature(header, key)
-    except ForgedEntry:
-        return False
-    return True
 
 
 def _outranks(branch: Sequence[bytes], chain: Sequence[bytes]) -> bool:

@@ -31,7 +31,7 @@ class Committer:
     def __init__(self, storage: Storage, *, linger: float = LINGER_SECONDS) -> None:
         self._storage = storage
         self._linger = linger
-        self._waiting: deque[tuple[Write, asyncio.Future[Outcome]]] = deque()
+        self._waiting: deque[tuple[Write, asyncio.Future[Outcome], int]] = deque()
         self._bytes = 0
         self._came = threading.Condition()
         self._ending = False
@@ -63,11 +63,12 @@ class Committer:
     async def submit(self, write: Write) -> Outcome:
         """Return the outcome once it is durable; raises ``Refused`` (503) if the database could not be written."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
+        size = _size(write)
         with self._came:
             if self._ending or len(self._waiting) >= _MOST_WAITING or self._bytes > _MOST_WAITING_BYTES:
                 raise unavailable("the relay takes no more writes at this moment")
-            self._waiting.append((write, future))
-            self._bytes += _size(write)
+            self._waiting.append((write, future, size))
+            self._bytes += size
             if len(self._waiting) == 1:
                 self._came.notify()
         return await future
@@ -97,8 +98,9 @@ class Committer:
             group: list[tuple[Write, asyncio.Future[Outcome]]] = []
             size = 0
             while self._waiting and len(group) < MOST_WRITES and size < MOST_BYTES:
-                group.append(self._waiting.popleft())
-                size += _size(group[-1][0])
+                write, future, own = self._waiting.popleft()
+                group.append((write, future))
+                size += own
             self._bytes -= size
             return group
 

@@ -145,6 +145,7 @@ class PostgresStorage:
         self._url = url
         self._closed = threading.Event()
         self._writer: psycopg.Connection[Any] | None = None
+        self._writer_pid = 0
         self._idle: list[psycopg.Connection[Any]] = []
         self._temporary = tempfile.TemporaryDirectory(prefix="keyferry-relay-")
         try:
@@ -163,9 +164,10 @@ class PostgresStorage:
         """See ``Storage``."""
         if self._writer is None or self._writer.closed:
             self._writer = self._connected()
+            self._writer_pid = self._writer.info.backend_pid
         db = self._writer
         try:
-            with db.transaction():
+            with db.pipeline(), db.transaction():  # one round trip to look, one to write
                 vaults = sorted({write.vault for write in writes})
                 db.execute(_LOCK, (sorted(map(_number_of, vaults)),))
                 ledger = self._load(db, writes, vaults)
@@ -310,7 +312,8 @@ class PostgresStorage:
                     hear({})
                     while not self._closed.is_set():
                         for heard in db.notifies(timeout=_LISTEN_SECONDS):
-                            hear(_heard(heard.payload))
+                            if heard.pid != self._writer_pid:  # who waits here was told of that
+                                hear(_heard(heard.payload))
             except psycopg.Error:
                 self._closed.wait(_RETRY_SECONDS)
 
@@ -354,12 +357,12 @@ class PostgresStorage:
         return done
 
     def _load(self, db: psycopg.Connection[Any], writes: Sequence[Write], vaults: list[bytes]) -> Ledger:
-        ledger = Ledger(vaults=_states(db, vaults))
         wanted = places(writes)
         pairs = list({place[:2] for place in wanted})
-        if pairs:
-            found = db.execute(_HEADS, ([one[0] for one in pairs], [one[1] for one in pairs]), binary=True)
-            ledger.heads.update({(vault, device): (seq, newest) for vault, device, seq, newest in found})
+        states = db.execute(_STATES, (vaults, NO_DEVICE), binary=True)
+        heads = db.execute(_HEADS, ([one[0] for one in pairs], [one[1] for one in pairs]), binary=True)
+        ledger = Ledger(vaults=_read_states(states))
+        ledger.heads.update({(vault, device): (seq, newest) for vault, device, seq, newest in heads})
         if known := taken(wanted, ledger):
             found = db.execute(_HASHES, tuple(map(list, zip(*known, strict=True))), binary=True)
             ledger.hashes.update({(vault, device, seq): existing for vault, device, seq, existing in found})
@@ -431,7 +434,10 @@ class PostgresStorage:
 
 
 def _states(db: psycopg.Connection[Any], vaults: Sequence[bytes]) -> dict[bytes, State]:
-    found = db.execute(_STATES, (list(vaults), NO_DEVICE), binary=True)
+    return _read_states(db.execute(_STATES, (list(vaults), NO_DEVICE), binary=True))
+
+
+def _read_states(found: psycopg.Cursor[Any]) -> dict[bytes, State]:
     return {
         vault: State(head, seq, arrival, total, blob_bytes, dropped, deleted is not None)
         for vault, deleted, blob_bytes, dropped, arrival, total, seq, head in found

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from vault.relay.refusals import Refused, fork
 from vault.sync import settling, wire
 from vault.sync.entry import Header
@@ -28,8 +30,7 @@ Place = tuple[bytes, bytes, int]  # vault, device, seq
 Cut = Mapping[bytes, tuple[int, bytes]]  # number and hash of the newest entry of each device in a snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """An entry to keep; ``before`` is the hash of the entry of its device that it follows, ``cut`` a snapshot's."""
 
     device: bytes
@@ -41,8 +42,7 @@ class Row:
     cut: Cut | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """A row with its place in its vault; ``total`` is the size of everything up to it."""
 
     vault: bytes
@@ -97,8 +97,7 @@ class Ledger:
         return not (self.placed or self.made or self.marked or self.kept)
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """Entries for a vault, checked when ``based_on`` was the newest membership entry; all of them or none."""
 
     vault: bytes

@@ -21,12 +21,16 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vault import crypto
 from vault.device import Device
 from vault.errors import ForgedEntry, NotSynced
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 NAMESPACE = b"keyferry/entry/1"
 _SIGNED = b"keyferry/entry-signature/1"
@@ -36,6 +40,7 @@ MOST_BYTES = 1_100_000  # of an entry
 MOST_SEEN = 1024
 _NO_HASH = bytes(32)
 _PARTS = 14
+_LENGTHS = (1, 16, 4, 16, 8, 32, 32, 8, 16, 32, 32)  # of all parts but the namespace, what was seen, and the kind
 _AUTHENTICATED = 12  # parts up to the salt
 _LEAST, _SMALL, _STEP = 384, 4096, 256  # a changed field takes the least: 1 KB in all, with five devices
 
@@ -124,23 +129,35 @@ def read_header(entry: bytes) -> Header:
         parts = crypto.unpacked(header)
         if parts and parts[0].startswith(NAMESPACE[:-1]) and parts[0] != NAMESPACE:
             raise ForgedEntry("an entry of the log is of another version of Keyferry", hint="update Keyferry")
-        found = _header(parts)
+        found = _header(parts, hash_of(entry), signature, header)
     except ValueError:
         raise _forged("is not built as entries are") from None
     if hashlib.sha256(sealed).digest() != found.ciphertext_hash:
         raise _forged("was altered")
-    return msgspec.structs.replace(found, hash=hash_of(entry), signature=signature, signed=header)
+    return found
 
 
 def check_signature(header: Header, public: bytes) -> None:
     """Check that the device with this Ed25519 key signed the entry; raises ``ForgedEntry``."""
-    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(header.signature, crypto.packed(_SIGNED, header.signed))
-    except (InvalidSignature, ValueError):
-        raise _forged("carries a signature that does not hold") from None
+        holds = is_signed(header, Ed25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        holds = False
+    if not holds:
+        raise _forged("carries a signature that does not hold")
+
+
+def is_signed(header: Header, key: Ed25519PublicKey) -> bool:
+    """Tell whether the owner of this key signed the entry."""
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key.verify(header.signature, crypto.packed(_SIGNED, header.signed))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def open_entry(entry: bytes, header: Header, key: bytes) -> bytes:
@@ -164,13 +181,11 @@ def hash_of(entry: bytes) -> bytes:
     return hashlib.sha256(entry).digest()
 
 
-def _header(parts: tuple[bytes, ...]) -> Header:
+def _header(parts: tuple[bytes, ...], hash_: bytes, signature: bytes, signed: bytes) -> Header:
     if len(parts) != _PARTS or parts[0] != NAMESPACE or parts[10] not in KINDS:
         raise ValueError("not a header")
-    lengths = (1, 16, 4, 16, 8, 32, 32, None, 8, None, 16, 32, 32)
-    for part, length in zip(parts[1:], lengths, strict=True):
-        if length is not None and len(part) != length:
-            raise ValueError("a part of another length")
+    if (*map(len, parts[1:8]), len(parts[9]), *map(len, parts[11:])) != _LENGTHS:
+        raise ValueError("a part of another length")
     number = int.from_bytes(parts[5], "big")
     if number < 1 or parts[1][0] not in (CLASSIC, HYBRID) or (number == 1) != (parts[6] == _NO_HASH):
         raise ValueError("a number out of range")
@@ -192,6 +207,9 @@ def _header(parts: tuple[bytes, ...]) -> Header:
         salt=parts[11],
         commitment=parts[12],
         ciphertext_hash=parts[13],
+        hash=hash_,
+        signature=signature,
+        signed=signed,
     )
 
 

@@ -38,9 +38,11 @@ def best_suite(bundle: Bundle) -> int:
 
 def wrap(key: bytes, bundle: Bundle, *, vault: str, epoch: int, suite: int) -> bytes:
     """Return the epoch key wrapped for the device; raises ``ForgedEntry`` for one whose keys are none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
         return _wrapped(key, bundle, _context(vault, epoch, bundle.device_id), suite)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise ForgedEntry(
             f"the device {bundle.device_id[:8]} has no usable keys", hint="keyferry device revoke leaves it out"
         ) from None

@@ -252,6 +252,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     writes: dict[str, list[list[Any]]] = {}  # [device, seq, hlc] of what is shown, then [device, seq, hlc, value]
 
 
+_DOT = (str, int, int)
 _OPS = msgspec.json.Decoder(_Content, float_hook=Decimal)
 _STATE = msgspec.json.Decoder(_State, float_hook=Decimal)
 
@@ -300,11 +301,16 @@ def decode(data: bytes) -> Thing:
     try:
         state = _STATE.decode(data)
         cells = {path: _writes(value, state.writes.get(path), state.base) for path, value in state.cells.items()}
-    except (msgspec.MsgspecError, TypeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError):
         raise ValueError("not the state of a thing") from None
     return Thing(kind=state.kind, id=state.id, presence=tuple(state.presence), cells=cells)
 
 
 def _writes(value: Any, dots: list[list[Any]] | None, base: tuple[str, int, int] | None) -> tuple[Write, ...]:
-    shown, *others = dots if dots is not None else [base or ("", 0, 0)]
-    return (Write(*shown, value), *(Write(*one) for one in others))  # type: ignore[call-arg]
+    if dots is None:
+        return (Write(*(base or ("", 0, 0)), value),)
+    shown, *others = dots
+    found = (Write(*shown, value), *(Write(*one) for one in others))  # type: ignore[call-arg]
+    if any(tuple(map(type, one.dot)) != _DOT for one in found):
+        raise ValueError("a value that no entry wrote")
+    return found

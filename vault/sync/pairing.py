@@ -33,7 +33,7 @@ import msgspec
 
 from vault import crypto, identity, membership
 from vault.device import Bundle, Device, read_bundle
-from vault.errors import DamagedVault, PairingFailed
+from vault.errors import DamagedVault, PairingFailed, UsageError
 from vault.membership import Member
 from vault.moment import Instant
 from vault.store import Store
@@ -233,8 +233,9 @@ class Inviter:
         self._talk.say(body, signature)
         (answer,) = self._talk.hear(1)
         added = membership.countersigned(body, own.bundle.ed25519, signature, self._bundle.ed25519, answer)
-        member = membership.read_chain((*chain, added)).member(self._bundle.device_id)
+        member = _member_in((*chain, added), self._bundle.device_id)
         if member is None:
+            self._talk.burn()
             raise PairingFailed("the other device could not be enrolled", hint="begin again: keyferry device pair")
         with store.transaction():
             belonging.enrol(store, member, added, now)
@@ -305,20 +306,24 @@ class Newcomer:
     def complete(self) -> Joined:
         """Wait for the enrolment and check it; raises ``PairingFailed``."""
         body, _ = self._talk.hear(2)
-        self._talk.say(membership.countersign(body, self._device))
+        self._talk.say(self._countersigned(body))
         packed, told = self._talk.hear(2)
         chain = self._chain(packed)
-        if _read(chain).member(self._device.device_id) is None:
+        if _member_in(chain, self._device.device_id) is None:
             raise PairingFailed("the enrolment does not hold", hint="begin again: keyferry device pair")
+        return _joined(chain, told)
+
+    def _countersigned(self, body: bytes) -> bytes:
         try:
-            return msgspec.convert({**json.loads(told), "chain": chain}, Joined)
-        except (ValueError, msgspec.ValidationError):
-            raise PairingFailed("the other device said something else", hint="begin again") from None
+            return membership.countersign(body, self._device)
+        except UsageError:
+            self._talk.burn()
+            raise PairingFailed("the other device enrols somebody else", hint="begin again: device pair") from None
 
     def _chain(self, packed: bytes) -> tuple[bytes, ...]:
         try:
             chain = crypto.unpacked(packed)
-            found = _read(chain)
+            found = membership.read_chain(chain)
         except (ValueError, DamagedVault):
             raise PairingFailed("the vault's list of devices does not hold", hint="begin again") from None
         hashes = {hashlib.sha256(one).digest() for one in chain}
@@ -327,8 +332,29 @@ class Newcomer:
         return chain
 
 
-def _read(chain: tuple[bytes, ...]) -> membership.Membership:
-    return membership.read_chain(chain)
+def _member_in(chain: tuple[bytes, ...], device_id: str) -> Member | None:
+    """Return the member of a chain with this id; None if there is none, or the chain does not hold."""
+    try:
+        return membership.read_chain(chain).member(device_id)
+    except DamagedVault:
+        return None
+
+
+class _OldKit(msgspec.Struct, frozen=True):
+    recipient: str
+    until: str
+
+
+def _joined(chain: tuple[bytes, ...], told: bytes) -> Joined:
+    """Return what the inviter tells beside the chain, if all of it is of its form; raises ``PairingFailed``."""
+    try:
+        found = msgspec.convert({**msgspec.json.decode(told, type=dict[str, Any]), "chain": chain}, Joined)
+        msgspec.json.decode(found.old_kits, type=list[_OldKit])
+        if all(number > 0 and len(bytes.fromhex(hash_)) == 32 for number, hash_ in found.heads.values()):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    raise PairingFailed("the other device said something else", hint="begin again")
 
 
 def _commitment(nonce: bytes) -> bytes:

@@ -90,10 +90,18 @@ def parts(store: Store, ground: Ground, base: Base) -> list[Part]:
             raise ForgedEntry("a part of a snapshot is missing")
         header = entry.read_header(stored.body)
         try:
-            found.append(_PART.decode(entry.open_entry(stored.body, header, key_of(ground, header))))
-        except (msgspec.MsgspecError, DamagedVault):
-            raise ForgedEntry("a snapshot of the log cannot be read", hint="update Keyferry") from None
+            found.append(read_part(entry.open_entry(stored.body, header, key_of(ground, header))))
+        except DamagedVault:
+            raise _unreadable() from None
     return found
+
+
+def read_part(plain: bytes) -> Part:
+    """Return what the plaintext of a part says; raises ``ForgedEntry``."""
+    try:
+        return _PART.decode(plain)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise _unreadable() from None
 
 
 def states_of(found: list[Part]) -> list[bytes]:
@@ -102,7 +110,16 @@ def states_of(found: list[Part]) -> list[bytes]:
     told = found[-1].snapshot if found else None
     if told is None or (told.digest, told.things) != (digest_of(states), len(states)):
         raise ForgedEntry("a snapshot of the log does not hold what it says")
+    try:
+        for one in states:
+            merge.decode(one)
+    except ValueError:
+        raise _unreadable() from None
     return states
+
+
+def _unreadable() -> ForgedEntry:
+    return ForgedEntry("a snapshot of the log cannot be read", hint="update Keyferry")
 
 
 def digest_of(states: list[bytes]) -> str:

@@ -22,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vault import crypto
 
 if TYPE_CHECKING:
@@ -56,8 +58,7 @@ _HEX = frozenset("0123456789abcdef")
 _MOST_TIME_DIGITS = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One thing of a batch: a membership entry or an entry of a device's log."""
 
     kind: bytes
@@ -100,8 +101,7 @@ class Heads:
     devices: tuple[Head, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """What a request says about its signer; ``device_id`` or ``root`` is empty."""
 
     device_id: str
@@ -131,11 +131,17 @@ def read_signed(headers: Mapping[str, str]) -> Signed:
         raise ValueError("a request is signed by a device or by the root")
     time, nonce = headers.get(TIME, ""), headers.get(NONCE, "")
     signature = crypto.from_text(headers.get(SIGNATURE, ""))
-    if not 0 < len(time) <= _MOST_TIME_DIGITS or not _DIGITS.issuperset(time) or len(signature) != 64:
+    if not _is_time(time) or len(signature) != 64:
         raise ValueError("a request without time or signature")
     if not is_hex(nonce, 32) or not (is_hex(device_id, 32) or is_hex(root, 64)):
         raise ValueError("a request without nonce or signer")
     return Signed(device_id, bytes.fromhex(root), int(time), nonce, signature)
+
+
+def _is_time(text: str) -> bool:
+    """Tell whether the text is the one way to write a number of milliseconds, which is what is signed."""
+    is_number = 0 < len(text) <= _MOST_TIME_DIGITS and _DIGITS.issuperset(text)
+    return is_number and (text == "0" or text[0] != "0")
 
 
 def holds(signed: Signed, key: Ed25519PublicKey, method: str, target: str, digest: bytes) -> bool:
