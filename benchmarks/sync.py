@@ -1,8 +1,8 @@
 """What sync costs: ``python -m benchmarks.sync [ITEMS ...]``.
 
-A vault's first sync into a folder, the first one of a device that has just joined, the same once a snapshot stands for the
-log, the round that makes that, and the bytes of a one-field edit. Processor seconds of this process, each vault on disk
-with synchronous FULL.
+A vault's first sync into a folder; the first one of a device that has just joined; the round that makes a snapshot; the
+first one of a device that begins with it; and the bytes of a one-field edit. Processor seconds of this process, each
+vault on disk with synchronous FULL.
 """
 
 from __future__ import annotations
