@@ -543,9 +543,10 @@ def _compact(world: World, chance: random.Random) -> bool:
 
 
 def _begin(world: World, chance: random.Random) -> bool:
-    """Let a new device begin with a settled snapshot and nothing else."""
+    """Let a new device begin with a settled snapshot and nothing else: one that has what others have dropped."""
     one = _settled(world, chance)
-    if len(world.devices) >= 8 or one is None:
+    dropped = [floor for device in world.devices for floor in device.floor.items()]
+    if len(world.devices) >= 8 or one is None or any(one.cut.get(name, 0) < seq for name, seq in dropped):
         return False
     giver = chance.choice(world.writers())
     things = {key: merge.decode(data) for key, data in one.state.items()}
@@ -621,8 +622,11 @@ def _finish(world: World) -> None:
 
 
 def check(world: World) -> None:
-    """Raise ``Disagreement`` unless all devices agree and nothing that anybody wrote is lost."""
-    first, *others = world.devices
+    """Raise ``Disagreement`` unless all devices agree and nothing that anybody wrote is lost.
+
+    But for a revoked one that lacks what the others have dropped since: nothing goes to it any more.
+    """
+    first, *others = (device for device in world.devices if not _is_left_behind(world, device))
     wanted = first.state()
     for device in others:
         have = device.state()
@@ -633,14 +637,19 @@ def check(world: World) -> None:
     wrong = oracle.differences(entries, first.things)
     if wrong:
         raise Disagreement("; ".join(wrong))
-    for problem in _lost(world, wanted):
+    for problem in _lost(world, first):
         raise Disagreement(problem)
 
 
-def _lost(world: World, state: dict[Key, bytes]) -> Iterator[str]:
+def _is_left_behind(world: World, device: Device) -> bool:
+    dropped = (floor for other in world.devices for floor in other.floor.items())
+    return device.name in world.revoked and any(device.heads.get(name, 0) < seq for name, seq in dropped)
+
+
+def _lost(world: World, device: Device) -> Iterator[str]:
     """Yield what a person wrote and nobody who had it wrote over, and that is not there."""
-    rows = world.devices[0].rows()
-    shown = {key: canonical([row, *world.devices[0].things[key].lost_rows()]) for key, row in rows.items()}
+    rows, state = device.rows(), device.state()
+    shown = {key: canonical([row, *device.things[key].lost_rows()]) for key, row in rows.items()}
     for one in world.said:
         if not world.counts(one.dot):
             continue
