@@ -20,7 +20,7 @@ from vault import device, identity, keys, membership
 from vault.model import Item
 from vault.moment import now
 from vault.store import Store
-from vault.sync import belonging, engine, joining, log, pairing, session, snapshots, ways
+from vault.sync import belonging, joining, log, pairing, recording, session, snapshots, ways
 from vault.sync.folder import Folder
 
 KEYFERRY = [sys.executable, str(Path(__file__).resolve().parent.parent / "keyferry.py")]
@@ -100,7 +100,7 @@ def edited(store: Store) -> int:
     """Change one field of one item and return the size of the entry that says so."""
     item: Item = next(store.items())
     store.put(msgspec.structs.replace(item, title=item.title + "!"), now=now())
-    engine.record(store, int(time.time() * 1000))
+    recording.record(store, int(time.time() * 1000))
     own = identity.own_device(store).device_id
     newest = log.get(store.database, own, log.heads(store.database)[own].seq)
     assert newest is not None

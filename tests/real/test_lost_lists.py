@@ -11,7 +11,7 @@ import pytest
 from tests.real.relaying import Process, postgres, postgres_programs, relay
 from tests.vault.sync.world import World
 from vault import membership
-from vault.sync import belonging, engine, session, ways
+from vault.sync import belonging, recording, session, ways
 from vault.sync.ways import Way
 
 HOME = ("laptop", "phone", "desk")
@@ -51,7 +51,7 @@ def test_what_stands_on_a_list_that_lost_reaches_the_others(served: Process, tmp
     synced(world, served, *HOME)
     revoke(world, "phone", "desk")
     world["phone"].add("by the phone")
-    engine.record(world["phone"].store, world.ms)
+    recording.record(world["phone"].store, world.ms)
     world.join("tablet", by="phone", through="stick")
     world["tablet"].add("by the tablet")
     world["tablet"].sync("stick")

@@ -15,7 +15,7 @@ from vault import crypto, identity, moment
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.kit import Kit
 from vault.store import Store
-from vault.sync import belonging, engine, entry, log, restored, snapshots, things
+from vault.sync import belonging, engine, entry, log, recording, restored, snapshots, things
 from vault.sync.entry import Head
 from vault.sync.log import Stored
 from vault.sync.received import Finding, Received
@@ -86,7 +86,7 @@ def sync(
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     belonging.check_member(store)
     _settle_restored(store, now_ms)
-    engine.keep_up(store, now_ms(), compact=compact)
+    recording.keep_up(store, now_ms(), compact=compact)
     _push(store, transport, heads, pulled, done)
     _acknowledge(store, transport)
     _shorten(store, transport, now_ms())
@@ -130,7 +130,7 @@ def _settle_restored(store: Store, now_ms: Callable[[], int]) -> None:
     if setting.restored:
         with store.transaction():
             log.write_setting(store, msgspec.structs.replace(setting, restored=False))
-            engine.record(store, now_ms())
+            recording.record(store, now_ms())
             restored.drop_base(store)
 
 

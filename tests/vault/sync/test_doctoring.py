@@ -12,7 +12,7 @@ from tests.vault.sync.world import World
 from vault.errors import NotSynced
 from vault.model import File
 from vault.rows import document_name
-from vault.sync import belonging, doctoring, engine, ways
+from vault.sync import belonging, doctoring, recording, ways
 from vault.sync.doctoring import Cause
 from vault.sync.ways import Way
 
@@ -73,7 +73,7 @@ def test_a_folder_with_less_than_before(world: World) -> None:
 
 def test_entries_that_were_not_sent(world: World) -> None:
     world["laptop"].add("bank")
-    engine.record(world["laptop"].store, world.ms)
+    recording.record(world["laptop"].store, world.ms)
     assert only(world) == Cause("1 entries of this device were not sent yet", "keyferry sync")
 
 

@@ -21,7 +21,7 @@ from vault.rows import document_name
 from vault.runs import Run
 from vault.secret import Secret
 from vault.store import Store
-from vault.sync import belonging, clock, engine, entry, epochs, log, merge
+from vault.sync import belonging, clock, engine, entry, epochs, log, merge, recording
 from vault.sync.travel import ENTRY, MEMBER
 
 DAY_MS = 24 * 3600 * 1000
@@ -474,7 +474,7 @@ def test_what_a_revoked_device_wrote_later_does_not_count_even_if_back_dated(thr
     revoke(three, "laptop", "phone")
     three["phone"].skew_ms = -DAY_MS * 30
     three["phone"].edit("bank", title="back-dated")
-    engine.record(three["phone"].store, three["phone"].now_ms())
+    recording.record(three["phone"].store, three["phone"].now_ms())
     forged = [(ENTRY, one.body) for one in log.after(three["phone"].store.database, three["phone"].id, 0)]
     three["laptop"].sync()
     three["desk"].sync()
@@ -568,8 +568,8 @@ def test_two_devices_that_revoke_different_ones_at_once_lose_no_change(tmp_path:
     revoke(world, "phone", "other")
     world["laptop"].add("by the laptop")
     world["phone"].add("by the phone")
-    engine.record(world["phone"].store, world.ms)
-    engine.record(world["laptop"].store, world.ms)
+    recording.record(world["phone"].store, world.ms)
+    recording.record(world["laptop"].store, world.ms)
     for _ in range(3):
         for name in ("phone", "laptop", "desk"):
             world[name].sync()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.vault.sync.world import World
 from vault.errors import NotSynced, RelayUnreachable
-from vault.sync import belonging, engine, keeping, ways
+from vault.sync import belonging, keeping, recording, ways
 from vault.sync.keeping import Turn
 from vault.sync.ways import Way
 
@@ -60,7 +60,7 @@ def test_status_says_how_and_with_whom(world: World) -> None:
     assert (found.way, found.devices, found.waiting, found.unsent) == (f"folder {world.place()}", 2, 0, 0)
     assert found.text.startswith(f"2 devices, through the folder {world.place()}, last at ")
     world["laptop"].add("bank")
-    engine.record(world["laptop"].store, world.ms)
+    recording.record(world["laptop"].store, world.ms)
     later = keeping.facts(world["laptop"].store)
     assert later is not None
     assert later.text.endswith("1 entries not sent")

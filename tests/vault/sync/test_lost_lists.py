@@ -12,7 +12,7 @@ from tests.vault.ring import ring_holder
 from tests.vault.sync.world import KIT, World, a_device
 from vault import listentry, membership
 from vault.errors import NotSynced, UsageError
-from vault.sync import belonging, engine, entry, epochs, joining, log, session, ways
+from vault.sync import belonging, engine, entry, epochs, joining, log, recording, session, ways
 from vault.sync.travel import ENTRY, MEMBER, Message
 from vault.sync.ways import Way
 
@@ -43,7 +43,7 @@ def rounds(world: World, *names: str) -> None:
 
 def written(world: World, name: str) -> list[Message]:
     """Return the entries of a device."""
-    engine.record(world[name].store, world.ms)
+    recording.record(world[name].store, world.ms)
     return [(ENTRY, one.body) for one in log.after(world[name].store.database, world[name].id, 0)]
 
 
@@ -59,7 +59,7 @@ def test_a_device_that_a_lost_list_revoked_reads_what_was_written_under_that_lis
     world = four
     revoke(world, "phone", "desk")
     world["phone"].add("by the phone")
-    engine.record(world["phone"].store, world.ms)
+    recording.record(world["phone"].store, world.ms)
     revoke(world, "laptop", "thief")
     world["laptop"].sync()
     world.settle("phone", "laptop", "desk")
@@ -73,7 +73,7 @@ def lost_by_the_phone(world: World) -> None:
     """Let the phone revoke the desk and write something, and the laptop, apart, revoke the thief: its word counts."""
     revoke(world, "phone", "desk")
     world["phone"].add("by the phone")
-    engine.record(world["phone"].store, world.ms)
+    recording.record(world["phone"].store, world.ms)
     revoke(world, "laptop", "thief")
     world["laptop"].sync()
     rounds(world, *HOME)

@@ -14,7 +14,7 @@ from tests.vault.sync.world import KIT, World, a_device
 from vault import membership, seniority
 from vault.canonical import canonical
 from vault.errors import NotSynced, UsageError
-from vault.sync import appending, belonging, engine, log, merge, replaying, snapshots
+from vault.sync import appending, belonging, engine, log, merge, recording, replaying, snapshots
 from vault.sync.settling import SNAP
 
 DAY_MS = 24 * 3_600_000
@@ -317,7 +317,7 @@ def test_a_revocation_that_comes_late_is_carried_out_from_the_snapshot_on(three:
     three.settle()
     assert log.begins(three["laptop"].store)
     three["phone"].add("by the thief")
-    engine.record(three["phone"].store, three.ms)
+    recording.record(three["phone"].store, three.ms)
     belonging.revoke(three["desk"].store, a_device("phone").device_id, three["desk"].now())
     three["phone"].sync("stick")
     three["laptop"].sync("stick")
