@@ -66,7 +66,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._end()
         super().on_headers_complete()
-        self.scope["extensions"] = {EXTENSION: Cycle(self.cycle)}
+        scope: Any = self.scope
+        scope["extensions"] = {EXTENSION: Cycle(self.cycle)}
 
     def shutdown(self) -> None:
         """Close when nothing is under way; a client that keeps its side of TLS open is not waited for."""

@@ -1,0 +1,60 @@
+"""A steady load: so many appends a second, on time whatever the relay does, from all devices of many vaults in turn.
+
+A delay counts from when a request was due, not from when it could be sent: a relay that stalls is charged with all who
+wait meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from benchmarks.loading import Connection, Figures, Vault, opened
+from vault import membership
+from vault.device import new_device
+from vault.kit import new_kit
+
+DEVICES = 5
+_CONNECTIONS = 100
+
+
+def vaults(count: int) -> list[list[Vault]]:
+    """Return so many vaults of five devices, each as every of its devices has it."""
+    kit = new_kit()
+    first, *others = (new_device() for _ in range(DEVICES))
+    found = []
+    for number in range(count):
+        at = f"2026-11-{1 + number // 1440 % 28:02d}T{number // 60 % 24:02d}:{number % 60:02d}:00Z"
+        chain = [membership.genesis(kit.root, first, name="", now=at)]
+        for one in others:
+            chain.append(membership.enrol(chain, one, name="", by=first.signer, now=at))
+        found.append([Vault(tuple(chain), one) for one in (first, *others)])
+    return found
+
+
+def in_turn(made: Sequence[Sequence[Vault]]) -> list[Vault]:
+    """Return the devices of all vaults in the order in which they write: each vault's first, then each one's second."""
+    return [vault[number] for number in range(DEVICES) for vault in made]
+
+
+async def run(url: str, requests: Sequence[bytes], rate: float) -> Figures:
+    """Send the requests on time."""
+    idle: asyncio.Queue[Connection] = asyncio.Queue()
+    for one in await opened(url, _CONNECTIONS):
+        idle.put_nowait(one)
+    delays: list[float] = []
+
+    async def send(request: bytes, due: float) -> None:
+        connection = await idle.get()
+        await connection.ask(request)
+        delays.append(time.perf_counter() - due)
+        idle.put_nowait(connection)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number, request in enumerate(requests):
+            due = began + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(send(request, due))
+    return Figures(len(delays), time.perf_counter() - began, delays)
