@@ -354,7 +354,7 @@ def test_a_change_that_this_version_cannot_read_is_told_and_stops_nothing(two: W
     op = merge.Op("item", "bank", clock.tick(0, two.ms), {"title": {"not": "a text"}})
     found = membership.read_chain(phone.chain())
     with phone.store.transaction():
-        engine._append(phone.store, found, [(op, phone.store.row("bank"))], two.ms)
+        recording._append(phone.store, found, [(op, phone.store.row("bank"))], two.ms)
     phone.edit("other", title="arrives all the same")
     phone.sync()
     done = two["laptop"].sync()
