@@ -74,7 +74,7 @@ class EvilRelay(Relay):
 
     async def known(self, vault: str, *, fresh: bool = False) -> Known:
         if self.switch == "t16_wiped":
-            raise Refused(404, "no-vault", "there is no such vault")
+            raise Refused(404, "no-such-vault", "there is no such vault")
         return await super().known(vault, fresh=fresh)
 
     async def slot_of(self, slot: str) -> tuple[str, bytes]:

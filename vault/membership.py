@@ -339,6 +339,15 @@ def link_of(entry: bytes) -> bytes | None:
     return rest[1]
 
 
+def is_of_other_version(entry: bytes) -> bool:
+    """Tell whether something is built like an entry, in a form of another number than those known here."""
+    try:
+        namespace = crypto.unpacked(crypto.unpacked(entry)[0])[0]
+    except (ValueError, IndexError):
+        return False
+    return namespace.startswith(NAMESPACE[:-1]) and namespace not in (CLASSIC, NAMESPACE)
+
+
 def epoch_in(entry: bytes) -> Epoch | None:
     """Return what an entry of the kind ``epoch`` says, None for any other; nothing of it is checked."""
     try:

@@ -114,7 +114,12 @@ class Relay:
             self._route("/health", "GET", "health", Relay.answer_health),
             self._route("/metrics", "GET", "metrics", Relay.answer_metrics),
         ]
-        return Front(short=short, routes=routes, lifespan=self._living)
+        nothing = self._answered("nothing", Relay.answer_nothing)
+
+        async def not_found(request: Request, _: Exception) -> Response:
+            return await nothing(request)
+
+        return Front(short=short, routes=routes, lifespan=self._living, exception_handlers={404: not_found})
 
     def stop_waiting(self) -> None:
         """Answer everybody who waits; a server calls it when it is told to stop."""
@@ -328,9 +333,13 @@ class Relay:
     async def answer_metrics(self, request: Request) -> Response:
         """Sums for Prometheus, without any id; only for the machine itself."""
         if not _is_loopback(request):
-            raise Refused(404, "nothing-here", "there is nothing here")
+            raise _nothing()
         text = metrics.page(self.counts, self.committer, self.bells.count)
         return Response(text, headers=_ALWAYS, media_type=metrics.MEDIA_TYPE)
+
+    async def answer_nothing(self, request: Request) -> Response:
+        """Anything else, among it what another version of Keyferry would have; a device is told that it is not here."""
+        raise _nothing()
 
     async def page_of(self, known: Known, after: int, limit: int) -> wire.Page:
         """Return what came behind the cursor."""
@@ -727,6 +736,10 @@ def _is_loopback(request: Request) -> bool:
 
 def _weight(known: Known) -> int:
     return sum(map(len, (*known.chain, *known.lost.values()))) + 2048 * len(known.devices)
+
+
+def _nothing() -> Refused:
+    return Refused(404, "nothing-here", "there is nothing here")
 
 
 def _no_vault() -> Refused:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from vault.errors import CannotWrite
+from vault.errors import CannotWrite, NewerVault
 from vault.relay.storage import (
     BLOB_STEP,
     NO_DEVICE,
@@ -92,7 +92,9 @@ _TABLES = (
         body bytea NOT NULL
     )""",
 )
+_VERSION = 2
 _LATER = (  # what a database of an earlier version may lack
+    f"COMMENT ON SCHEMA keyferry IS 'keyferry relay {_VERSION}'",
     "ALTER TABLE keyferry.vaults ADD COLUMN IF NOT EXISTS dropped bigint NOT NULL DEFAULT 0",
     "CREATE INDEX IF NOT EXISTS snapshots ON keyferry.entries (vault, device, seq) WHERE kind = 3",
 )
@@ -141,7 +143,7 @@ class PostgresStorage:
     """See ``vault.relay.storage.Storage``."""
 
     def __init__(self, url: str) -> None:
-        """Connect, and make the tables if they are not there; raises ``CannotWrite``."""
+        """Connect, and make the tables if they are not there; raises ``CannotWrite``, ``NewerVault``."""
         self._url = url
         self._closed = threading.Event()
         self._writer: psycopg.Connection[Any] | None = None
@@ -154,6 +156,9 @@ class PostgresStorage:
                 if db.execute("SELECT to_regclass('keyferry.slots')").fetchone() == (None,):
                     for sql in _TABLES:
                         db.execute(sql)
+                told = db.execute("SELECT obj_description(to_regnamespace('keyferry'), 'pg_namespace')").fetchone()
+                if told and told[0] and int("0" + "".join(filter(str.isdecimal, told[0]))) > _VERSION:
+                    raise NewerVault("the database was written by a newer relay", hint="update Keyferry")
                 for sql in _LATER:
                     db.execute(sql)
         except psycopg.Error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import signal
@@ -26,6 +27,7 @@ SELF_SIGNED, OFF = "self-signed", "off"
 _GRACE_SECONDS = 30
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 4096
+_GARBAGE = 20_000  # objects between two searches for garbage in cycles, of which requests leave hardly any
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def serve(relay: Relay, place: Place, started: Callable[[], None]) -> None:
     server = Server(relay, place, started)
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: server.end())
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
     server.run(sockets=[place.socket])
 
 

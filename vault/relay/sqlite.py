@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from vault.errors import DamagedVault
+from vault.errors import DamagedVault, NewerVault
 from vault.files import held, make_private_folder, sync_folder, write_errors
 from vault.relay.storage import (
     BLOB_STEP,
@@ -87,7 +87,7 @@ class SqliteStorage:
     """See ``vault.relay.storage.Storage``."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the database; raises ``VaultBusy``, ``DamagedVault``, ``CannotWrite``, ``DiskFull``."""
+        """Open or make the database; raises ``VaultBusy``, ``DamagedVault``, ``NewerVault``, and writing's errors."""
         make_private_folder(path.parent)
         self._path = path
         self._blobs = path.with_name(path.name + "-blobs")
@@ -241,6 +241,8 @@ class SqliteStorage:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             (application,) = db.execute("PRAGMA application_id").fetchone()
             (empty,) = db.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()
+            if application == _APPLICATION and version > _VERSION:
+                raise NewerVault(f"{self._path} was written by a newer relay", hint="update Keyferry")
             if not empty and application == _APPLICATION and version == 1:
                 db.execute(_FROM_1)
             elif not empty and (version, application) != (_VERSION, _APPLICATION):

@@ -64,7 +64,7 @@ class Client:
     def exists(self) -> bool:
         """Tell whether the relay knows the vault."""
         answer = self._ask("GET", self._path("heads"))
-        if answer.status_code in (404, 410):
+        if answer.status_code == 410 or _is_lacking(answer, "no-such-vault"):
             return False
         self._want(answer, 200)
         return True
@@ -107,7 +107,7 @@ class Client:
     def get_blob(self, name: str) -> bytes | None:
         """Return sealed bytes, or None."""
         answer = self._ask("GET", self._path(f"blobs/{name}"))
-        if answer.status_code == 404:
+        if _is_lacking(answer, "no-such-blob"):
             return None
         self._want(answer, 200)
         return bytes(answer.content)
@@ -376,6 +376,11 @@ def _unreachable(origin: str, error: BaseException) -> RelayUnreachable:
     return RelayUnreachable(f"the relay {origin} cannot be reached: {why}", hint="offline is fine; sync again later")
 
 
+def _is_lacking(answer: Any, word: str) -> bool:
+    """Tell whether a relay says that it does not have something; whoever else answers 404 says nothing of the kind."""
+    return bool(answer.status_code == 404 and answer.headers.get(wire.ERROR) == word)
+
+
 def _refused(answer: Any, name: str) -> None:
     reason = answer.headers.get(wire.ERROR, "")
     said = reason if reason.replace("-", "").replace(" ", "").isalnum() and len(reason) < 60 else ""
@@ -391,6 +396,11 @@ def _refused(answer: Any, name: str) -> None:
     if code in (401, 403):
         raise RelayUnreachable(
             f"the {name} refuses this device: {why}", hint="is the clock right? keyferry sync doctor tells more"
+        )
+    if code in (404, 405) and said in ("", "nothing-here"):
+        raise RelayUnreachable(
+            f"the {name} is none that this version can talk to: {why}",
+            hint="is the address right? else one of the two is older: update Keyferry",
         )
     raise RelayUnreachable(f"the {name} refuses: {why}", hint="keyferry sync doctor")
 

@@ -87,6 +87,8 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
     try:
         membership.link_of(data)
     except ValueError:
+        if membership.is_of_other_version(data):
+            raise ForgedEntry("a membership entry is of another version of Keyferry", hint="update Keyferry") from None
         raise ForgedEntry("a membership entry is not built as they are") from None
     strays = [*log.strays(db), data]
     if len(strays) > _MOST_STRAYS:

@@ -127,7 +127,7 @@ def read_header(entry: bytes) -> Header:
             raise ValueError("too long")
         header, sealed, signature = crypto.unpacked(entry)
         parts = crypto.unpacked(header)
-        if parts and parts[0].startswith(NAMESPACE[:-1]) and parts[0] != NAMESPACE:
+        if _is_other(parts):
             raise ForgedEntry("an entry of the log is of another version of Keyferry", hint="update Keyferry")
         found = _header(parts, hash_of(entry), signature, header)
     except ValueError:
@@ -135,6 +135,18 @@ def read_header(entry: bytes) -> Header:
     if hashlib.sha256(sealed).digest() != found.ciphertext_hash:
         raise _forged("was altered")
     return found
+
+
+def is_of_other_version(entry: bytes) -> bool:
+    """Tell whether something is built like an entry, in a form of another number than the one known here."""
+    try:
+        return _is_other(crypto.unpacked(crypto.unpacked(entry)[0]))
+    except (ValueError, IndexError):
+        return False
+
+
+def _is_other(parts: tuple[bytes, ...]) -> bool:
+    return bool(parts) and parts[0].startswith(NAMESPACE[:-1]) and parts[0] != NAMESPACE
 
 
 def check_signature(header: Header, public: bytes) -> None:

@@ -248,20 +248,22 @@ class Folder:
         try:
             membership.link_of(data or b"")
         except ValueError:
-            self.ignored += 1
-        else:
-            messages.append((MEMBER, data or b""))
+            if not membership.is_of_other_version(data or b""):  # who takes it in tells people to update
+                self.ignored += 1
+                return
+        messages.append((MEMBER, data or b""))
 
     def _take_entry(self, messages: list[Message], device: str, number: int, hash_: str) -> None:
         data = self._whole(self._root / "log" / device / f"{number:012d}-{hash_}", entry.MOST_BYTES, hash_)
         try:
             header = entry.read_header(data or b"")
+            is_here = (header.device, header.seq) == (device, number)
         except ForgedEntry:
-            header = None
-        if header is None or (header.device, header.seq) != (device, number):
-            self.ignored += 1
-        else:
+            is_here = entry.is_of_other_version(data or b"")  # who takes it in tells people to update
+        if is_here:
             messages.append((ENTRY, data or b""))
+        else:
+            self.ignored += 1
 
     def _whole(self, path: Path, most: int, hash_: str) -> bytes | None:
         """Return the file if it is what its name says, not half copied and nobody's joke."""

@@ -13,11 +13,12 @@ import msgspec
 
 from vault import crypto
 from vault.database import Database
-from vault.errors import DamagedVault
+from vault.errors import DamagedVault, NewerVault
 from vault.store import Store
 from vault.sync.entry import Head, Header, read_header
 
 WAITING, PARKED, APPLIED, VOID = "waiting", "parked", "applied", "void"
+VERSION = 1  # of the tables below and of what is kept beside them; a newer one is left alone
 _META, _KEYS, _LOST = "sync", "epoch_keys", "lost_keys"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS sync_entries (
@@ -74,6 +75,7 @@ class Base(msgspec.Struct, frozen=True):
 class Setting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How this vault is synced: through which relay or folder by default, and what is known of each."""
 
+    version: int = VERSION
     relay: str = ""
     pin: str = ""
     folder: str = ""
@@ -102,16 +104,24 @@ def is_on(store: Store) -> bool:
 
 def begin(store: Store) -> None:
     """Make the tables that are not there; call it inside a transaction, as everything here that writes."""
+    setting(store)
     for table in _TABLES:
         store.database.do(table)
     if not is_on(store):
         write_setting(store, Setting())
 
 
+class _Head(msgspec.Struct, frozen=True):
+    version: int = VERSION
+
+
 def setting(store: Store) -> Setting:
-    """Return how this vault is synced; raises ``DamagedVault``."""
+    """Return how this vault is synced; raises ``DamagedVault``, and ``NewerVault`` if it is for a newer Keyferry."""
+    kept = (store.meta(_META) or "{}").encode()
     try:
-        return msgspec.json.decode((store.meta(_META) or "{}").encode(), type=Setting)
+        if msgspec.json.decode(kept, type=_Head).version > VERSION:
+            raise NewerVault("the log of this vault was written by a newer Keyferry", hint="update Keyferry")
+        return msgspec.json.decode(kept, type=Setting)
     except msgspec.DecodeError:
         raise DamagedVault("what the vault remembers of its sync is damaged", hint="restore a backup") from None
 

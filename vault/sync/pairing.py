@@ -25,6 +25,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import re
 import secrets
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
@@ -41,6 +42,7 @@ from vault.sync import belonging, log
 
 MAGIC = b"keyferry/pair/1"
 PREFIX = "KF1-"
+_OTHER = re.compile(r"KF\d+-")
 SECONDS = 300
 DIGITS = 6
 
@@ -91,12 +93,16 @@ def read_code(text: str) -> Invitation:
     joined = "".join(text.split())
     try:
         if not joined.startswith(PREFIX):
+            if _OTHER.match(joined):
+                raise _of_other_version()
             raise ValueError("another prefix")
         body = joined.removeprefix(PREFIX)
         data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         packed, check = data[:-4], data[-4:]
         if hashlib.sha256(packed).digest()[:4] != check:
             raise ValueError("mistyped")
+        if not packed.startswith(crypto.packed(MAGIC)) and packed[4:].startswith(MAGIC[:-1]):
+            raise _of_other_version()
         magic, place, pin, slot, vault, bundle, head, secret = crypto.unpacked(packed)
         lengths = (len(slot), len(vault), len(bundle), len(head), len(secret))
         if magic != MAGIC or lengths != (16, 16, 32, 32, 16):
@@ -116,6 +122,12 @@ def read_code(text: str) -> Invitation:
         raise PairingFailed(
             "that is no pairing code, or a letter of it is wrong", hint="copy the whole line that begins with KF1-"
         ) from None
+
+
+def _of_other_version() -> PairingFailed:
+    return PairingFailed(
+        "the pairing code is of another version of Keyferry", hint="update Keyferry on both devices, then begin again"
+    )
 
 
 def invite(store: Store, *, relay: str = "", pin: str = "", slot: str = "", now: Instant) -> Invitation:

@@ -71,9 +71,8 @@ def sync(
         _send_blobs(store, transport, done)
     pulled = _pull(store, transport, now_ms, done)
     is_folder = getattr(transport, "is_folder", False)  # where files come in any order, and sometimes half
-    if not is_folder and _withheld(
-        store, heads
-    ):  # what was altered or left out the last time is not given twice unless it is asked for
+    if not is_folder and (_withheld(store, heads) or _is_new_list(store, heads)):
+        # What was altered or left out the last time, or could not be read, is not given twice unless it is asked for.
         _read_from_the_start(store, transport)
         pulled |= _pull(store, transport, now_ms, done)
         for name in _withheld(store, heads):
@@ -116,6 +115,12 @@ def _withheld(store: Store, heads: Heads) -> list[str]:
         for device, head in heads.devices.items()
         if device in members and log.upto(store, device) < head.seq
     ]
+
+
+def _is_new_list(store: Store, heads: Heads) -> bool:
+    """Tell whether a place has a newest membership entry that is not here."""
+    is_here = heads.membership in _positions(store) or log.has_stray(store.database, heads.membership)
+    return bool(heads.membership) and not is_here
 
 
 def _read_from_the_start(store: Store, transport: Transport) -> None:

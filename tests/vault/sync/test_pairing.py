@@ -239,6 +239,21 @@ def test_an_altered_message_is_noticed_and_the_new_device_keeps_nothing(
     assert guest.joined is None
 
 
+def test_a_new_device_that_signs_something_else_is_not_enrolled_and_burns_the_slot(
+    world: World, code: Invitation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "countersign", lambda body, device: device.ed25519.sign(b"something else"))
+    before, wire = world["laptop"].chain(), Wire()
+    guest, inviter = Guest(code, wire, a_device("phone")), Inviter(world["laptop"].store, code, wire)
+    inviter.meet()
+    with pytest.raises(PairingFailed, match="could not be enrolled"):
+        inviter.admit(guest.digits.get(timeout=SECONDS), world["laptop"].now())
+    guest.join(SECONDS)
+    assert wire.burnt.is_set()
+    assert guest.joined is None
+    assert world["laptop"].chain() == before
+
+
 def test_a_message_in_the_place_of_another_is_refused(world: World, code: Invitation) -> None:
     before, first = world["laptop"].chain(), []
 
