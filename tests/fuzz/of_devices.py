@@ -13,7 +13,7 @@ from unittest import mock
 
 from tests.fuzz import ground, mutating
 from tests.fuzz.running import Parser, Wrong
-from vault import crypto, membership
+from vault import crypto, keys, membership
 from vault.device import read_bundle
 from vault.errors import DamagedVault, ForgedEntry, PairingFailed
 from vault.sync import epochs, pairing
@@ -87,11 +87,11 @@ def _member(body: bytes) -> str:
         signers.append(_guest().ed25519)
     if b"root" in parts[1:2]:
         signers.insert(0, kit.classic_root.ed25519)
-    keys = crypto.packed(*(one.public_key().public_bytes_raw() for one in signers))
-    entry = crypto.packed(body, keys, crypto.packed(*(one.sign(body) for one in signers)))
+    publics = crypto.packed(*(one.public_key().public_bytes_raw() for one in signers))
+    entry = crypto.packed(body, publics, crypto.packed(*(one.sign(body) for one in signers)))
     chain = (*log.chain[:3], entry)
     found = membership.read_chain(chain)
-    if not membership.outranks(chain, log.chain[:3]) or membership.link_of(entry) != membership.head_of(log.chain[:3]):
+    if not keys.outranks(chain, log.chain[:3]) or membership.link_of(entry) != membership.head_of(log.chain[:3]):
         raise Wrong("a longer chain that is none")
     if not found.members or {one.device_id for one in found.members} & {one.device_id for one in found.revoked}:
         raise Wrong("a device that is a member and is none")

@@ -12,12 +12,15 @@ from typing import Any
 from tests.fuzz import ground, mutating
 from tests.fuzz.running import Parser, Wrong
 from tests.vault.relay.calling import Caller, Clock
-from vault import crypto
-from vault.errors import RelayMisbehaves, RelayUnreachable
+from vault import crypto, membership
+from vault.device import Device
+from vault.errors import ForgedEntry, RelayMisbehaves, RelayUnreachable
+from vault.relay import pruning
 from vault.relay.app import Relay
 from vault.relay.quota import Limits
 from vault.relay.sqlite import SqliteStorage
 from vault.sync import client, entry, wire
+from vault.sync.entry import Head
 
 _NOW = 1_795_000_000_000
 _BODIES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
@@ -35,6 +38,7 @@ def parsers() -> Iterable[Parser]:
     yield Parser("body", _body, _bodies, (ValueError,))
     yield Parser("request", _request, _requests, (ValueError,), mutating.ON_TEXT)
     yield Parser("relay", _relay, _calls, ())
+    yield Parser("pruning", _pruning, _logs, (ForgedEntry,))
     yield Parser("answer", _answer, _answers, (RelayMisbehaves, RelayUnreachable), (*mutating.ON_PACKED, _in_answer))
 
 
@@ -174,6 +178,58 @@ def _relay(data: bytes) -> str:
     if signed != b"s" and answer.status < 300 and not path.startswith(("/v1/rendezvous", "/v1/openapi", "/health")):
         raise Wrong(f"an unsigned request was answered with {answer.status}")
     return f"{answer.status} {answer.word}"
+
+
+# -- which entries a snapshot stands for, as a relay finds it in headers
+
+
+@cache
+def _logs() -> tuple[bytes, ...]:
+    """Return entries of two devices: a snapshot in two parts, what closes it, and what has seen it."""
+    log = ground.log()
+    laptop, phone = log.laptop, log.phone
+
+    def wrote(device: Device, head: Head | None, kind: bytes, seen: dict[str, Head]) -> tuple[bytes, Head]:
+        made = entry.seal(
+            device,
+            vault=log.vault,
+            suite=entry.CLASSIC,
+            epoch=1,
+            key=log.keys[1],
+            head=head,
+            membership=membership.head_of(log.chain),
+            seen=seen,
+            hlc=_NOW << 16,
+            kind=kind,
+            content=b"{}",
+        )
+        return made, Head(head.seq + 1 if head else 1, entry.hash_of(made))
+
+    first, theirs = wrote(phone, None, b"op", {})
+    own: Head | None = None
+    made = []
+    for kind in (b"op", b"snap", b"snap", b"beat"):
+        one, own = wrote(laptop, own, kind, {phone.device_id: theirs})
+        made.append(one)
+    assert own is not None
+    last, _ = wrote(phone, theirs, b"beat", {laptop.device_id: own})
+    return crypto.packed(*made, first, last), crypto.packed(*made[1:], last)
+
+
+def _pruning(data: bytes) -> str:
+    try:
+        entries = crypto.unpacked(data)
+    except ValueError:
+        entries = (data,)
+    headers = sorted(map(entry.read_header, entries), key=lambda one: (one.device, one.seq))
+    by_hash = {one.hash: body for one, body in zip(map(entry.read_header, entries), entries, strict=True)}
+    bodies = [by_hash[one.hash] for one in headers]
+    newest = {one.device: by_hash[one.hash] for one in headers}
+    found = pruning.droppable(ground.log().chain, bodies, newest.values())
+    ends = {one.device: one.seq for one in headers}
+    if any(number > ends.get(device.hex(), 0) for device, number in found.items()):
+        raise Wrong("more is dropped than there is")
+    return f"{len(found)} logs are shorter"
 
 
 # -- what a client is answered

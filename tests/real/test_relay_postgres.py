@@ -15,7 +15,7 @@ from tests.real.test_relay import CHAIN, VAULT, fill_with_canaries, readable, wo
 from tests.vault.relay.behaviour import CLAIMS, limits_of
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, TABLET, Caller, chain_of, log_of, member, running
 from vault import membership
-from vault.errors import CannotWrite
+from vault.errors import CannotWrite, NewerVault
 from vault.sync import wire
 
 psycopg = pytest.importorskip("psycopg")
@@ -51,6 +51,17 @@ def test_on_postgres(claim: Callable[[Caller], None], url: str, tmp_path: Path) 
     storage = storage_of(url)
     with running(tmp_path, storage=storage, slots=storage, limits=limits_of(claim)) as caller:
         claim(caller)
+
+
+def test_a_database_of_a_newer_relay_is_left_alone(url: str) -> None:
+    storage_of(url).close()
+    storage_of(url).close()
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("COMMENT ON SCHEMA keyferry IS 'keyferry relay 3'")
+        with pytest.raises(NewerVault):
+            storage_of(url)
+        found = db.execute("SELECT obj_description(to_regnamespace('keyferry'), 'pg_namespace')").fetchone()
+    assert found == ("keyferry relay 3",)
 
 
 def test_workers_that_start_together_make_the_tables_once(url: str) -> None:

@@ -156,14 +156,15 @@ class PostgresStorage:
                 if db.execute("SELECT to_regclass('keyferry.slots')").fetchone() == (None,):
                     for sql in _TABLES:
                         db.execute(sql)
-                told = db.execute("SELECT obj_description(to_regnamespace('keyferry'), 'pg_namespace')").fetchone()
-                if told and told[0] and int("0" + "".join(filter(str.isdecimal, told[0]))) > _VERSION:
-                    raise NewerVault("the database was written by a newer relay", hint="update Keyferry")
+                _check_version(db)
                 for sql in _LATER:
                     db.execute(sql)
         except psycopg.Error as error:
             self._temporary.cleanup()
             raise _cannot(error) from None
+        except NewerVault:
+            self._temporary.cleanup()
+            raise
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See ``Storage``."""
@@ -436,6 +437,13 @@ class PostgresStorage:
             " IN ('off', 'local')"
         )
         return db
+
+
+def _check_version(db: psycopg.Connection[Any]) -> None:
+    (told,) = db.execute("SELECT obj_description(to_regnamespace('keyferry'), 'pg_namespace')").fetchone() or ("",)
+    number = (told or "").rpartition(" ")[2]
+    if number.isdecimal() and int(number) > _VERSION:
+        raise NewerVault("the database was written by a newer relay", hint="update Keyferry")
 
 
 def _states(db: psycopg.Connection[Any], vaults: Sequence[bytes]) -> dict[bytes, State]:
