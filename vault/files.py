@@ -51,7 +51,7 @@ def private_file(
     """
     check_target(path, replace=replace)
     beside = beside or path.with_name(f".keyferry-{secrets.token_hex(8)}.new")
-    _sweep_abandoned(path.parent)
+    sweep_abandoned(path.parent)
     with write_errors(path):
         try:
             handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
@@ -102,7 +102,7 @@ def check_target(path: Path, *, replace: bool = True) -> None:
 def check_writable(folder: Path) -> None:
     """Check that names can be made and removed in the folder; raises ``CannotWrite``, ``DiskFull``."""
     probe = folder / f".keyferry-{secrets.token_hex(8)}.new"
-    _sweep_abandoned(folder)
+    sweep_abandoned(folder)
     with write_errors(folder):
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         probe.unlink()
@@ -151,7 +151,7 @@ def sweep(folder: Path) -> None:
                 left.unlink(missing_ok=True)
 
 
-def _sweep_abandoned(folder: Path) -> None:
+def sweep_abandoned(folder: Path) -> None:
     """Remove what writings killed long ago have left; one that still goes on is younger."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

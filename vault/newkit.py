@@ -46,8 +46,11 @@ class NewKit(msgspec.Struct, frozen=True, kw_only=True):
 
 def pending(store: Store, now: Instant) -> NewKit | None:
     """Return the first new kit that another device made without the old one and that is not final yet, or None."""
+    roots = [one for one in read_chain(own_chain(store)).roots if not one.confirmed]
+    if not roots:  # so it is nearly always, and the keys of this device need not be loaded
+        return None
     seen, own, names = _seen(store), own_device(store).device_id, device_names(store)
-    for root in read_chain(own_chain(store)).roots:
+    for root in roots:
         at = seen.get(root.public.hex(), now)
         if _is_doubtful(root, own) and not _is_over(at, now):
             return NewKit(

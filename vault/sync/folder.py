@@ -24,7 +24,7 @@ from typing import Protocol
 
 from vault import listentry, membership
 from vault.errors import ForgedEntry, KeyferryError, PairingFailed, RelayUnreachable, TargetExists
-from vault.files import make_private_folder, sync_folder, write_private
+from vault.files import make_private_folder, sweep_abandoned, sync_folder, write_private
 from vault.sync import entry
 from vault.sync.entry import Head
 from vault.sync.travel import ENTRY, MEMBER, Heads, Message, Page
@@ -199,6 +199,7 @@ class Folder:
         """Remove the files of entries before these numbers; whoever needs them again is given the snapshot."""
         for device, number in before.items():
             place = self._root / "log" / device
+            sweep_abandoned(place)
             names = sorted(_listed(place))  # the first one first: what is left has no gap
             old = [name for name in names if (found := _ENTRY.fullmatch(name)) and int(found[1]) < number]
             try:
