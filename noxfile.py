@@ -41,3 +41,9 @@ def tests(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The examples in the documents, typed and compared."""
     python(session, "pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Every parser of what strangers send, for a night; arguments as of ``python -m tests.fuzz``."""
+    python(session, "tests.fuzz", *(session.posargs or ["--runs", "10000000"]))
