@@ -215,7 +215,7 @@ class RelayChannel:
 
     def _await(self, begins: tuple[bytes, ...]) -> tuple[bytes, ...]:
         while True:
-            began = time.monotonic()
+            began, before = time.monotonic(), self._value
             self._look()
             try:
                 found = crypto.unpacked(self._value)
@@ -223,6 +223,12 @@ class RelayChannel:
                 found = ()
             if found[: len(begins)] == begins and (begins[0] != b"piece" or len(found) == 5):
                 return found
+            if self._value and self._value != before:  # it was the other's turn to say just this
+                self.burn()
+                raise PairingFailed(
+                    "a message of the other device was altered, or somebody else used the slot",
+                    hint="begin again: keyferry device pair; if it stays so, through a folder or another relay",
+                )
             self._check_time()
             time.sleep(max(0.0, began + _POLL - time.monotonic()))
 
