@@ -118,13 +118,14 @@ def _environment(root: Path) -> dict[str, str]:
 
 
 def _wait(environment: dict[str, str]) -> None:
-    """Wait until the bus says that somebody offers the Secret Service."""
-    question = ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/"]
-    question += ["org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"]
+    """Wait until the bus says that somebody offers the Secret Service, and that its keyring is open."""
+    owned = ["--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"]
+    locked = ["--dest=org.freedesktop.secrets", "/org/freedesktop/secrets/aliases/default"]
+    locked += ["org.freedesktop.DBus.Properties.Get", "string:org.freedesktop.Secret.Collection", "string:Locked"]
     end = time.monotonic() + _SECONDS
-    while time.monotonic() < end:
-        said = subprocess.run(question, env=environment, capture_output=True, text=True, timeout=_SECONDS)
-        if "boolean true" in said.stdout:
-            return
-        time.sleep(0.05)
-    pytest.fail("gnome-keyring did not start")
+    for question, wanted in ((owned, "boolean true"), (locked, "boolean false")):
+        call = ["dbus-send", "--session", "--print-reply", *question]
+        while wanted not in subprocess.run(call, env=environment, capture_output=True, text=True, timeout=20).stdout:
+            if time.monotonic() > end:
+                pytest.fail("gnome-keyring did not start")
+            time.sleep(0.05)
