@@ -376,7 +376,8 @@ def _drop(db: sqlite3.Connection, vault: bytes, before: Mapping[bytes, int]) -> 
     for device, seq in before.items():
         place = (vault, device, seq)
         earlier = "vault = ? AND device = ? AND seq < ?"
-        (size,) = db.execute(f"SELECT coalesce(sum(length(body)), 0) FROM entries WHERE {earlier}", place).fetchone()  # noqa: S608
+        sizes = f"SELECT coalesce(sum(length(body)), 0) FROM entries WHERE {earlier}"  # noqa: S608 - fixed text
+        (size,) = db.execute(sizes, place).fetchone()
         db.execute("UPDATE vaults SET dropped = dropped + ? WHERE id = ?", (size, vault))
         count += db.execute(f"DELETE FROM entries WHERE {earlier}", place).rowcount  # noqa: S608 - fixed text
     db.execute("COMMIT")

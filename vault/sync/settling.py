@@ -43,7 +43,7 @@ def snapshots(headers: Iterable[Header]) -> Iterator[Snapshot]:
     for header in headers:
         follows = bool(run) and header.seq == run[-1].seq + 1
         if follows and not _goes_on(run[-1], header):
-            yield _snapshot(run)
+            yield snapshot_of(run)
         if header.kind != SNAP:
             run = []
         elif follows and _goes_on(run[-1], header):
@@ -111,7 +111,8 @@ def _goes_on(before: Header, header: Header) -> bool:
     return header.kind == SNAP and header.seen == before.seen
 
 
-def _snapshot(run: list[Header]) -> Snapshot:
+def snapshot_of(run: Sequence[Header]) -> Snapshot:
+    """Return the snapshot whose parts these are, from the first to the last that is here."""
     first = run[0]
     return Snapshot(
         device=first.device,

@@ -18,7 +18,7 @@ from vault.sync import appending, belonging, clock, entry, log, merge, replaying
 from vault.sync.entry import Head, Header
 from vault.sync.log import APPLIED, Base
 from vault.sync.received import Finding, Received
-from vault.sync.settling import SNAP, Devices, Snapshot, conflicts, devices_of, is_settled
+from vault.sync.settling import SNAP, Devices, Snapshot, conflicts, devices_of, is_settled, snapshot_of
 from vault.sync.settling import snapshots as closed_among
 from vault.sync.standing import Counting, Ground
 
@@ -72,10 +72,10 @@ def _newest_ends(store: Store) -> dict[str, int]:
 def make(store: Store, now_ms: int) -> int:
     """Append a snapshot of everything that is applied; returns the number of its parts.
 
-    None, if one thing alone is too large for an entry, or an entry has seen what is not here. Inside a transaction;
+    No part, if one thing alone is too large for an entry, or an entry has seen what is not here. Inside a transaction;
     raises ``NotSynced``.
     """
-    found, own = belonging.members_of(store), identity.own_device(store).device_id
+    found = belonging.members_of(store)
     states = [bytes(state) for (state,) in store.database.all("SELECT state FROM sync_things ORDER BY kind, id")]
     if any(len(one) > _PART_BYTES for one in states):
         return 0
@@ -84,16 +84,7 @@ def make(store: Store, now_ms: int) -> int:
         return 0
     headers = [appending.append(store, found, content, now_ms, kind=SNAP) for content in _contents(states)]
     appending.append(store, found, NOTHING, now_ms, kind=b"beat")
-    first = headers[0]
-    one = Snapshot(
-        device=own,
-        first=first.seq,
-        last=headers[-1].seq,
-        hlc=first.hlc,
-        membership=first.membership,
-        cut=cut,
-    )
-    _keep(store, one, GOOD)
+    _keep(store, snapshot_of(headers), GOOD)
     return len(headers)
 
 
@@ -155,16 +146,7 @@ class Watch:
         db = self._store.database
         db.do("DELETE FROM sync_snapshots WHERE verdict = ?", (OPEN,))
         for run in self._runs.values():
-            first = run[0]
-            one = Snapshot(
-                device=first.device,
-                first=first.seq,
-                last=run[-1].seq,
-                hlc=first.hlc,
-                membership=first.membership,
-                cut={},
-            )
-            _keep(self._store, one, OPEN)
+            _keep(self._store, snapshot_of(run), OPEN)
         for one in self._closed:
             _keep(self._store, one, UNCHECKED)
         return self._closed
