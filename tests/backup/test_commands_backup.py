@@ -545,7 +545,7 @@ def test_no_command_writes_a_word_of_the_vault_anywhere(run: Terminal, tmp_path:
     for path in tmp_path.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
-            assert PASSWORD.encode() not in data and b"Mail" not in data and b"Bank" not in data, path
+            assert PASSWORD.encode() not in data and b'"Mail"' not in data and b'"Bank"' not in data, path
 
 
 def test_errors_are_json_where_it_is_asked_for(run: Terminal) -> None:
