@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from vault import crypto, kit, membership
 from vault.device import from_text
@@ -27,6 +27,15 @@ _SYNCED = re.compile(
     r"(dropbox|nextcloud|owncloud|onedrive|icloud|mobile documents|com~apple~clouddocs|google ?drive|my drive"
     r"|syncthing|sync|pcloud|megasync|box sync|seafile|proton ?drive|yandex\.disk)([ (_-].*|drive)?"
 )
+KitState = Literal["none", "waiting", "handed out", "elsewhere", "checked"]
+_REMINDERS: dict[KitState, str] = {
+    "none": "this vault has no recovery kit: if its key is lost, so is the vault; keyferry kit new makes one",
+    "waiting": "the recovery kit is not saved yet: keyferry kit save FILE (or kit print), then keyferry kit check FILE",
+    "handed out": "the recovery kit is not checked yet: keyferry kit check FILE",
+    "elsewhere": "the recovery kit is not checked on this device yet: keyferry kit check FILE; the device that made the "
+    "kit can save it if nobody has",
+    "checked": "",
+}
 
 
 class EndedKit(NamedTuple):
@@ -57,15 +66,20 @@ def check_kit_place(home: Path, path: Path, forbidden: Sequence[Path] = ()) -> N
             )
 
 
+def kit_state(store: Store) -> KitState:
+    """Return how the vault's kit is, as this device knows it; elsewhere is on the device that made it, or with you."""
+    if store.meta("kit_checked_at"):
+        return "checked"
+    if not store.meta("kit_recipient"):
+        return "none"
+    if not store.meta("kit"):
+        return "elsewhere"
+    return "handed out" if store.meta("kit_handed_at") else "waiting"
+
+
 def kit_reminder(store: Store) -> str:
     """Return the sentence that reminds of a kit nobody has checked, or nothing."""
-    if store.meta("kit_checked_at"):
-        return ""
-    if not store.meta("kit_recipient"):
-        return "this vault has no recovery kit: if its key is lost, so is the vault; keyferry kit new makes one"
-    if store.meta("kit_handed_at"):
-        return "the recovery kit is not checked yet: keyferry kit check FILE"
-    return "the recovery kit is not saved yet: keyferry kit save FILE (or kit print), then keyferry kit check FILE"
+    return _REMINDERS[kit_state(store)]
 
 
 def is_synced(path: Path) -> bool:
@@ -83,6 +97,11 @@ def waiting_kit(store: Store) -> kit.Kit:
         raise UsageError(
             f"the kit is no longer in the vault: it was checked on {checked[:10]}",
             hint="use the one you have; keyferry kit new makes another and ends the old one",
+        )
+    if store.meta("kit_recipient"):
+        raise UsageError(
+            "the kit is not on this device: another one made it",
+            hint="keyferry kit save on that device; keyferry kit new only if it is gone and nobody has the kit",
         )
     raise UsageError("this vault was made without a kit", hint="keyferry kit new makes one")
 

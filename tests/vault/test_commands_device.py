@@ -97,6 +97,21 @@ def test_a_new_kit_that_another_device_made_is_shown_and_ended(laptop: Terminal,
     assert verified.code == 0, verified.out + verified.err
 
 
+def test_a_device_that_joined_sends_for_the_kit_to_the_one_that_made_it(
+    laptop: Terminal, phone: Terminal, folder: Path, tmp_path: Path
+) -> None:
+    pair(laptop, phone, folder)
+    told = phone("status")
+    assert "not checked on this device" in told.out
+    assert "the device that made the kit can save it" in told.out
+    refused = phone("kit", "save", tmp_path / "kit.txt")
+    assert refused.code == 2
+    assert "keyferry kit save on that device" in refused.err
+    assert laptop("kit", "save", tmp_path / "kit.txt").code == 0
+    assert phone("kit", "check", tmp_path / "kit.txt").code == 0
+    assert phone("status", "--json").json()["kit"] == "checked"
+
+
 def test_a_new_kit_that_the_old_one_signed_is_everybodys_at_once(
     laptop: Terminal, phone: Terminal, folder: Path, tmp_path: Path
 ) -> None:

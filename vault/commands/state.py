@@ -33,7 +33,7 @@ def status(session: Session) -> None:
         new = newkit.pending(opened.store, now())
         facts = {**_facts(opened), **_backups(copies), "sync": together, "notes": notes, "new_kit": new}
     session.out(facts)
-    kits = {"none": "none", "waiting": "not saved", "handed out": "saved, not checked", "checked": "checked"}
+    kits = {"waiting": "not saved", "handed out": "saved, not checked", "elsewhere": "not checked on this device"}
     day = facts["kit_checked_at"]
     shown = [
         ("vault", f"{facts['name']} ({facts['vault']})"),
@@ -42,7 +42,7 @@ def status(session: Session) -> None:
         ("imports", str(facts["runs"])),
         ("key", facts["key"]),
         ("rollback anchor", facts["anchor"]),
-        ("recovery kit", kits[facts["kit"]] + (f" on {day[:10]}" if day else "") + _id_of(facts)),
+        ("recovery kit", kits.get(facts["kit"], facts["kit"]) + (f" on {day[:10]}" if day else "") + _id_of(facts)),
         ("last backup", facts["last_backup"] or "none"),
         ("last proven restore", facts["last_proven_restore"] or "none"),
         ("backup schedule", copies.schedule),
@@ -104,16 +104,17 @@ def opened_by(session: Session, *, read_only: bool = False, accept_older: bool =
 def _facts(opened: Opened) -> dict[str, Any]:
     """Return what ``status --json`` tells."""
     from vault.kit import key_id
+    from vault.kitcare import kit_state
 
     store, recipient = opened.store, opened.store.meta("kit_recipient")
-    checked, handed = store.meta("kit_checked_at"), store.meta("kit_handed_at")
+    kit, checked = kit_state(store), store.meta("kit_checked_at")
     return {
         "items": store.count(),
         "trashed": store.count(state="trashed"),
         "runs": sum(run.undone_at is None for run in store.runs()),
-        "kit_checked": bool(checked),
+        "kit_checked": kit == "checked",
         "kit_checked_at": checked,
-        "kit": "checked" if checked else "none" if not recipient else "handed out" if handed else "waiting",
+        "kit": kit,
         "kit_key_id": key_id(recipient) if recipient else None,
         "vault": store.vault_id,
         "name": opened.settings.name,
