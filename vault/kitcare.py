@@ -32,8 +32,8 @@ _REMINDERS: dict[KitState, str] = {
     "none": "this vault has no recovery kit: if its key is lost, so is the vault; keyferry kit new makes one",
     "waiting": "the recovery kit is not saved yet: keyferry kit save FILE (or kit print), then keyferry kit check FILE",
     "handed out": "the recovery kit is not checked yet: keyferry kit check FILE",
-    "elsewhere": "the recovery kit is not checked on this device yet: keyferry kit check FILE; the device that made the "
-    "kit can save it if nobody has",
+    "elsewhere": "the recovery kit is not checked on this device yet: keyferry kit check FILE; the device that made "
+    "the kit can save it if nobody has",
     "checked": "",
 }
 

@@ -116,10 +116,22 @@ def test_another_folder_is_used_from_then_on(two: tuple[Terminal, Terminal], tmp
     other = tmp_path / "other"
     other.mkdir()
     for one in two:
-        assert one("sync", "--folder", other).code == 0
+        told = one("sync", "--folder", other)
+        assert told.code == 0
+        assert f"from now on through the folder {other}, no longer through the folder" in told.out
     assert two[0]("edit", "Bank", "--set", "username=through the other").code == 0
     assert [one("sync").code for one in two] == [0, 0]
     assert "through the other" in two[1]("show", "Bank").out
+
+
+def test_another_folder_for_one_round_is_not_kept(two: tuple[Terminal, Terminal], folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    told = two[0]("sync", "--folder", other, "--once")
+    assert told.code == 0
+    assert f"synced through the folder {other}" in told.out
+    assert "from now on" not in told.out
+    assert two[0]("sync", "--json").json()["way"] == f"folder {folder}"
 
 
 def test_an_item_deleted_here_and_changed_there_stays_and_that_is_said(two: tuple[Terminal, Terminal]) -> None:

@@ -34,6 +34,7 @@ sync = _NowByDefault("sync", help="Bring the devices of this vault together, thr
 @click.option("--relay", metavar="URL", help="Through this relay, from now on.")
 @click.option("--pin", metavar="PIN", help="The pin of the relay's certificate.")
 @click.option("--folder", type=_PATH, metavar="DIR", help="Through this folder, from now on.")
+@click.option("--once", is_flag=True, help="Use --relay or --folder for this round only.")
 @click.option("--upload-again", is_flag=True, help="Give a relay that has lost everything all of it again.")
 @click.option(
     "--kit",
@@ -47,6 +48,7 @@ def now_(
     relay: str | None,
     pin: str | None,
     folder: Path | None,
+    once: bool,
     upload_again: bool,
     kit_file: Path | None,
 ) -> int:
@@ -60,16 +62,21 @@ def now_(
     kit = given_kit(session, kit_file) if kit_file is not None else None
     with opened_by(session) as opened:
         store = opened.store
-        way = ways.chosen(store, relay, pin, folder)
+        way, before = ways.chosen(store, relay, pin, folder), ways.remembered(store)
         belonging.begin(store, now())
         with session.progress("syncing"):
             done = rounds.sync(store, ways.transport(store, way), _now_ms, upload_again=upload_again, kit=kit)
-        ways.remember(store, way)
+        if not once:
+            ways.remember(store, way)
         kept = writing.titles(store, done.kept_against_delete)
         count, new = store.count(), newkit.pending(store, now())
     _tell(session, done, kept)
     if new is not None:
         session.warn(new.text)
+    if before is not None and before.title != way.title and not once:
+        session.say(
+            f"from now on through the {way.title}, no longer through the {before.title}; --once changes nothing"
+        )
     session.done(f"synced through the {way.title}: {done.sent} sent, {done.entries} received, {count:,} items here")
     session.out(
         {
