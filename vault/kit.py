@@ -16,7 +16,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +37,16 @@ _KEY_CHARS = 58  # 52 for the seed, 6 for the checksum
 _LINE_CHARS = 16
 _IDENTITY = re.compile(r"AGE-?SECRET-?KEY-?[1IL]([0-9A-Z]{58})")
 _TYPED = re.compile(r"^[#\s]*([1-4])\s*[:.]([0-9A-Z\s]+)/\s*([0-9A-Z])\s*([0-9A-Z])\s*$")
+_VAULT_ID = re.compile(r"^[#\s]*VAULT ID\s*:\s*([0-9A-F]{32})\s*$")
 _LOOKALIKE = str.maketrans({"O": "0", "I": "L", "1": "L", "B": "8"})  # the left ones do not exist in Bech32
 
 
 @dataclass(frozen=True, repr=False)
 class Kit:
-    """A recovery seed and what follows from it."""
+    """A recovery seed and what follows from it; with the vault's id, where a whole page was read."""
 
     seed: bytes
+    vault_id: str = field(default="", compare=False)
 
     @cached_property
     def identity(self) -> str:
@@ -154,6 +156,7 @@ def page(kit: Kit, *, name: str, vault_id: str, made_at: Instant, root: bytes = 
         "",
         "The keyring lost the key:    keyferry unlock --kit THIS_FILE",
         "A backup, on any machine:    keyferry restore BACKUP --kit THIS_FILE",
+        "All synced devices lost:     keyferry device join --kit THIS_FILE --relay URL",
         "A backup, without Keyferry:  age -d -i THIS_FILE BACKUP > backup.zip",
         "",
     ]
@@ -196,7 +199,8 @@ def parse(text: str) -> Kit:
         )
     if kit is None:
         raise WrongKit("that is no recovery kit", hint="a kit has a line that begins with AGE-SECRET-KEY-1")
-    return kit
+    told = next(filter(None, map(_VAULT_ID.match, lines)), None)
+    return replace(kit, vault_id=told[1].lower()) if told else kit
 
 
 def seal_recovery(recipient: str, vault_id: str, *keys: bytes) -> bytes:

@@ -253,10 +253,15 @@ def test_when_all_devices_are_lost_the_kit_brings_the_vault_back(tmp_path: Path,
     for name in ("vault.db", "vault.json"):
         (laptop.home / name).unlink()
     new = terminal(tmp_path, "new")
-    lacking = new("device", "join", "--kit", kit, "--folder", folder, "--key-file", new.key)
+    assert "the relay or the folder" in new("device", "join", "--kit", kit, "--key-file", new.key).err
+    typed = tmp_path / "typed.txt"
+    typed.write_text(next(line for line in kit.read_text().splitlines() if not line.startswith("#")))
+    lacking = new("device", "join", "--kit", typed, "--folder", folder, "--key-file", new.key)
     assert lacking.code == 2
-    done = new("device", "join", "--kit", kit, "--folder", folder, "--vault", vault, "--key-file", new.key)
+    assert "--vault ID" in lacking.err
+    done = new("device", "join", "--kit", kit, "--folder", folder, "--key-file", new.key)
     assert done.code == 0, done.err
+    assert new("status", "--json").json()["vault"] == vault
     assert done.last == "this device has joined; 1 items are here"
     set_password(new, "edit", "Bank", "new")
     assert new("sync").code == 0

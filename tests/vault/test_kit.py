@@ -85,7 +85,8 @@ def test_the_drawn_code_holds_the_key() -> None:
 @given(seeds)
 def test_a_page_comes_back(seed: bytes) -> None:
     one = kit.Kit(seed)
-    assert kit.parse(kit.page(one, name="n", vault_id=VAULT, made_at="")) == one
+    read = kit.parse(kit.page(one, name=f"vault id: {'0' * 32}", vault_id=VAULT, made_at=""))
+    assert (read, read.vault_id) == (one, VAULT)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def _show_code(session: Session, invitation: Invitation, png: Path | None) -> No
 @click.option("--kit", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE|-", help="Join by the kit.")
 @click.option("--relay", metavar="URL", help="With --kit: the relay that has the vault.")
 @click.option("--pin", metavar="PIN", help="With --kit: the pin of the relay's certificate.")
-@click.option("--vault", metavar="ID", help="With --kit: the vault's id, which stands on the kit.")
+@click.option("--vault", metavar="ID", help="With --kit -: the vault's id, which stands on the kit's page.")
 @click.option("--key-file", type=_PATH, metavar="P", help="Keep the vault's key in this file.")
 @click.option("--passphrase", is_flag=True, help="Wrap the vault's key under a passphrase, which is asked for.")
 def join(

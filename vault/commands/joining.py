@@ -82,12 +82,14 @@ def by_kit(
     from vault.sync import joining
     from vault.sync.ways import Way
 
-    if not (relay or folder) or not vault:
+    if not (relay or folder):
         raise UsageError(
-            "--kit needs the way and the vault's id, which stands on the kit",
-            hint="keyferry device join --kit FILE --relay URL --vault ID",
+            "--kit needs the relay or the folder that has the vault", hint="keyferry device join --kit FILE --relay URL"
         )
     kit = given_kit(session, kit_file)
+    vault = vault or kit.vault_id
+    if not vault:
+        raise UsageError("a typed kit does not tell the vault's id", hint="it stands on the kit's page: --vault ID")
     way = Way(relay=relay or "", pin=pin or "", folder=str(folder.expanduser().absolute()) if folder else "")
     own = device.new_device()
     store = joining.rejoin_by_kit(session.home, kit, way, vault, own, host_name(), now=now(), holder=holder)
