@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -72,6 +73,25 @@ def name_device(store: Store, device_id: str, name: str) -> None:
     """Keep the name of a device, cleaned and cut."""
     names = {**device_names(store), device_id: clean(name)[:_NAME_CHARS]}
     store.set_meta(_NAMES, json.dumps(names))
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name that no other device has, so that people can name this one."""
+    numbered = (f"{name[: _NAME_CHARS - 5]} {number}" for number in itertools.count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
+
+
+def distinguish(store: Store) -> bool:
+    """Give this device another name if one that was there before it has the same; tell whether that was so."""
+    own, names = own_device(store).device_id, device_names(store)
+    order = [one.device_id for one in membership.read_chain(own_chain(store)).members]
+    later = set(order[order.index(own) + 1 :]) if own in order else set()
+    before = {name for one, name in names.items() if one != own and one not in later}
+    if names.get(own) not in before:
+        return False
+    with store.transaction():
+        name_device(store, own, free_name(names[own], [name for one, name in names.items() if one != own]))
+    return True
 
 
 def kits(store: Store) -> tuple[KitFact, ...]:

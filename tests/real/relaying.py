@@ -65,9 +65,9 @@ def start(home: Path, *arguments: str, listen: str = "127.0.0.1:0") -> Process:
 
 
 @contextmanager
-def relay(home: Path, *arguments: str) -> Iterator[Process]:
+def relay(home: Path, *arguments: str, listen: str = "127.0.0.1:0") -> Iterator[Process]:
     """Give a relay that ends with the block."""
-    found = start(home, *arguments)
+    found = start(home, *arguments, listen=listen)
     try:
         yield found
     finally:

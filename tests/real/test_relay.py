@@ -16,11 +16,13 @@ import pytest
 from tests.real.relaying import KEYFERRY, ROOT, Line, Process, relay, start
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, chain_of, log_of, member
 from vault import membership
+from vault.errors import RelayMisbehaves
 from vault.identity import own_chain, own_device
 from vault.keyholders import choose_holder
 from vault.making import init_vault
 from vault.relay import tls
 from vault.sync import wire
+from vault.sync.client import Client
 
 CHAIN = chain_of(LAPTOP, PHONE)
 VAULT = membership.vault_id_of(CHAIN)
@@ -237,3 +239,45 @@ def start_without_pin(home: Path, pair: str) -> Process:
     told = json.loads("".join(lines))
     assert told["pin"] == ""
     return Process(process, told["url"], "")
+
+
+# -- what a device says of whoever answers
+
+
+def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a home."""
+    call = [*KEYFERRY, *words, "--home", str(home)]
+    return subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+
+
+def test_the_kit_and_the_relays_address_bring_a_lost_vault_back(tmp_path: Path) -> None:
+    first, second, kit = tmp_path / "first", tmp_path / "second", tmp_path / "kit.txt"
+    assert run(first, "init", "--key-file", str(tmp_path / "key"), "--kit", str(kit)).returncode == 0
+    assert run(first, "add", "note", "--title", "First").returncode == 0
+    with relay(tmp_path / "relay") as found:
+        assert run(first, "sync", "--relay", found.url).returncode == 0
+        done = run(second, "device", "join", "--kit", str(kit), "--relay", found.url, "--key-file", f"{second}.key")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "this device has joined; 1 items are here")
+        assert run(first, "sync").returncode == 0
+        for home in (first, second):
+            old, new = (one["name"] for one in json.loads(run(home, "device", "list", "--json").stdout))
+            assert new == f"{old} 2"
+
+
+def test_whoever_answers_without_the_relays_key_is_named_for_what_it_is(tmp_path: Path) -> None:
+    home, kit = tmp_path / "home", tmp_path / "kit.txt"
+    assert run(home, "init", "--key-file", str(tmp_path / "key"), "--kit", str(kit)).returncode == 0
+    with relay(tmp_path / "relay") as found:
+        client = Client(found.url, "", "0" * 32, device=LAPTOP)
+        with pytest.raises(RelayMisbehaves, match="shows a certificate that this machine does not trust"):
+            client.heads()
+        assert run(home, "sync", "--relay", found.url).returncode == 0
+        port = found.port
+    with relay(tmp_path / "other", listen=f"127.0.0.1:{port}"):
+        done = run(home, "sync")
+        assert (done.returncode, "has another key than the relay had" in done.stderr) == (56, True)
+    with relay(tmp_path / "plain", "--tls", "off", listen=f"127.0.0.1:{port}"):
+        done = run(home, "sync")
+        assert (done.returncode, "does not speak TLS 1.3" in done.stderr) == (55, True)
+    done = run(home, "sync")
+    assert (done.returncode, "cannot be reached: no connection" in done.stderr) == (55, True)

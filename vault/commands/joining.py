@@ -79,10 +79,10 @@ def by_kit(
     from vault.asking import given_kit
     from vault.making import host_name
     from vault.moment import now
-    from vault.sync import joining
-    from vault.sync.ways import Way
+    from vault.sync import joining, ways
 
-    if not (relay or folder):
+    way = ways.named(relay, pin, folder)
+    if way is None:
         raise UsageError(
             "--kit needs the relay or the folder that has the vault", hint="keyferry device join --kit FILE --relay URL"
         )
@@ -90,7 +90,6 @@ def by_kit(
     vault = vault or kit.vault_id
     if not vault:
         raise UsageError("a typed kit does not tell the vault's id", hint="it stands on the kit's page: --vault ID")
-    way = Way(relay=relay or "", pin=pin or "", folder=str(folder.expanduser().absolute()) if folder else "")
     own = device.new_device()
     store = joining.rejoin_by_kit(session.home, kit, way, vault, own, host_name(), now=now(), holder=holder)
     _first_round(session, store, way)

@@ -12,7 +12,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -361,7 +361,13 @@ def _send(
     try:
         return http.request(method, target, content=body or None, headers=headers, timeout=patience)
     except httpx2.TransportError as error:
-        if _is_wrong_pin(error):
+        causes = list(_causes(error))
+        if any(map(_is_distrusted, causes)):
+            raise RelayMisbehaves(
+                f"whoever answers at {origin} shows a certificate that this machine does not trust",
+                hint="if its owner made one of their own, name its pin: keyferry sync --relay URL --pin PIN",
+            ) from None
+        if any(map(_is_wrong_pin, causes)):
             raise RelayMisbehaves(
                 f"whoever answers at {origin} has another key than the relay had",
                 hint="if its owner made a new certificate, name its pin: keyferry sync --relay URL --pin PIN",
@@ -369,16 +375,28 @@ def _send(
         raise _unreachable(origin, error) from None
 
 
-def _is_wrong_pin(error: BaseException | None) -> bool:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, _WrongPinError) or "the key of the certificate is another one" in str(error):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
+
+
+def _is_wrong_pin(one: BaseException) -> bool:
+    return isinstance(one, _WrongPinError) or "the key of the certificate is another one" in str(one)
+
+
+def _is_distrusted(one: BaseException) -> bool:
+    return isinstance(one, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(one)
 
 
 def _unreachable(origin: str, error: BaseException) -> RelayUnreachable:
-    why = "no answer in time" if "timed out" in str(error).lower() else "no connection"
+    causes = list(_causes(error))
+    if any("timed out" in str(one).lower() for one in causes):
+        why = "no answer in time"
+    elif any(isinstance(one, ssl.SSLError) for one in causes):
+        why = "what answers there does not speak TLS 1.3"
+    else:
+        why = "no connection"
     return RelayUnreachable(f"the relay {origin} cannot be reached: {why}", hint="offline is fine; sync again later")
 
 

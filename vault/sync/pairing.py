@@ -23,11 +23,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import itertools
 import json
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -251,7 +250,7 @@ class Inviter:
             raise PairingFailed("the other device could not be enrolled", hint="begin again: keyferry device pair")
         with store.transaction():
             belonging.enrol(store, member, added, now)
-            self.name = _free(self.name, identity.device_names(store).values())
+            self.name = identity.free_name(self.name, identity.device_names(store).values())
             identity.name_device(store, member.device_id, self.name)
         try:
             publish()
@@ -261,12 +260,6 @@ class Inviter:
         longer = identity.own_chain(store)
         self._talk.say(crypto.packed(*longer), json.dumps(_parting(store)).encode())
         return member
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """Return a name that no other device has, so that people can name this one."""
-    numbered = (f"{name} {number}" for number in itertools.count(2))
-    return name if name not in taken else next(one for one in numbered if one not in taken)
 
 
 def _parting(store: Store) -> dict[str, Any]:

@@ -85,6 +85,8 @@ def sync(
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     belonging.check_member(store)
     _settle_restored(store, now_ms)
+    if identity.distinguish(store):
+        recording.record(store, now_ms())
     recording.keep_up(store, now_ms(), compact=compact)
     _push(store, transport, heads, pulled, done)
     _acknowledge(store, transport)

@@ -40,17 +40,25 @@ class Slot(Protocol):
 
 def chosen(store: Store, relay: str | None, pin: str | None, folder: Path | None) -> Way:
     """Return the way that was named, else the one remembered; raises ``UsageError``, ``NotSynced``."""
+    found = remembered(store)
+    way = named(relay, pin, folder, known=found) or found
+    if way is None:
+        raise NotSynced("there is no relay and no folder yet", hint="name one: --relay URL or --folder DIR")
+    return way
+
+
+def named(relay: str | None, pin: str | None, folder: Path | None, *, known: Way | None = None) -> Way | None:
+    """Return the way that these name, or None if neither is given; raises ``UsageError``, ``RelayUnreachable``.
+
+    The pin of a relay is the one given, the one ``known``, or the one it shows now, if no authority vouches for it.
+    """
     if relay and folder:
         raise UsageError("--relay and --folder exclude each other")
     if relay:
         origin = _origin(relay)
-        return Way(relay=origin, pin=pin or _known_pin(store, origin) or _first_pin(origin))
-    if folder is not None:
-        return Way(folder=str(folder.expanduser().absolute()))
-    found = remembered(store)
-    if found is None:
-        raise NotSynced("there is no relay and no folder yet", hint="name one: --relay URL or --folder DIR")
-    return found
+        before = known.pin if known is not None and known.relay == origin else ""
+        return Way(relay=origin, pin=pin or before or _first_pin(origin))
+    return Way(folder=str(folder.expanduser().absolute())) if folder is not None else None
 
 
 def remembered(store: Store) -> Way | None:
@@ -115,7 +123,7 @@ def transport_by_root(way: Way, vault_id: str, kit: Kit) -> Transport:
         return Folder(Path(way.folder), vault_id)
     from vault.sync.client import Client
 
-    by_root = [Client(_origin(way.relay), way.pin, vault_id, root=root.ed25519) for root in reversed(kit.roots)]
+    by_root = [Client(way.relay, way.pin, vault_id, root=root.ed25519) for root in reversed(kit.roots)]
     return next((one for one in by_root if one.is_let_in()), by_root[0])
 
 
@@ -145,11 +153,6 @@ def slot_of(way: Way, name: str, seconds: float) -> Slot:
     from vault.sync.client import RelayChannel
 
     return RelayChannel(way.relay, way.pin, name, seconds)
-
-
-def _known_pin(store: Store, relay: str) -> str:
-    found = log.setting(store)
-    return found.pin if found.relay == relay else ""
 
 
 def _first_pin(origin: str) -> str:
