@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import cycle
 
 from vault import membership
@@ -112,15 +112,24 @@ class Connection:
         self._writer.close()
 
 
-async def opened(url: str, count: int) -> list[Connection]:
-    """Return so many connections."""
+def address(url: str) -> tuple[str, int, ssl.SSLContext | None]:
+    """Return host, port, and how to speak TLS there if it is spoken."""
     scheme, _, rest = url.partition("://")
     host, _, port = rest.partition(":")
-    context = None
-    if scheme == "https":
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return [Connection(*await asyncio.open_connection(host, int(port), ssl=context)) for _ in range(count)]
+    return host, int(port), _context() if scheme == "https" else None
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def opened(url: str, count: int) -> list[Connection]:
+    """Return so many connections."""
+    host, port, context = address(url)
+    return [Connection(*await asyncio.open_connection(host, port, ssl=context)) for _ in range(count)]
 
 
 async def run(url: str, requests: Sequence[bytes], connections: int) -> Figures:
@@ -141,8 +150,8 @@ async def run(url: str, requests: Sequence[bytes], connections: int) -> Figures:
     started = time.perf_counter()
     await asyncio.gather(*(_lane(*pair, delays) for pair in zip(lines, shared, strict=True)))
     seconds = time.perf_counter() - started
-    for one in lines:
-        one.close()
+    for line in lines:
+        line.close()
     return Figures(len(delays), seconds, delays)
 
 

@@ -7,6 +7,11 @@ each, each of them durable before it is answered; *batched* ones bring entries o
 request. The relay cannot count changes, which are sealed: the figure is what was packed. *sustained* appends come at
 200 a second from the devices of 1,000 vaults with five each, on time; making these vaults takes half a minute. Load and
 relay share the machine, so the processor time of the relay alone is told as well.
+
+With ``--workers`` several relays serve one PostgreSQL database, and the sustained load goes to all of them. With
+``--watchers`` so many devices of other vaults wait for news meanwhile, each on a connection of its own that asks again
+every 25 seconds; the whole goal is ``--postgres --http --workers 2 --steady-vaults 10000 --rate 2000 --watchers 20000
+--seconds 60 --appends 0``, and takes ten minutes of making vaults before.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import loading, steady
+from benchmarks import loading, steady, watching
 from benchmarks.loading import Vault
 from vault import membership
 from vault.device import new_device
@@ -60,6 +65,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="of the sustained load; 0 leaves it out")
     parser.add_argument("--rate", type=float, default=200, help="of the sustained load, appends a second")
     parser.add_argument("--steady-vaults", type=int, default=1000, help="of the sustained load")
+    parser.add_argument("--workers", type=int, default=1, help="relays on the database, for the sustained load")
+    parser.add_argument("--watchers", type=int, default=0, help="devices that wait during the sustained load")
     parser.add_argument("--http", action="store_true", help="without TLS, as behind a proxy")
     args = parser.parse_args()
     vaults = _vaults(args.vaults)
@@ -74,9 +81,13 @@ def main() -> None:
             f"{'postgresql' if '://' in db else 'sqlite, synchronous FULL'}, {'http' if args.http else 'TLS 1.3'}, "
             f"{args.vaults} vaults, {args.connections} connections, {os.cpu_count()} processors shared with the load"
         )
-        url, process = ends.enter_context(_relay(db, Path(folder), "off" if args.http else "self-signed"))
+        how = "off" if args.http else "self-signed"
+        relays = [ends.enter_context(_relay(db, Path(folder), how)) for _ in range(args.workers)]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_measure(url, process, vaults, args))
+            if args.appends:
+                runner.run(_measure(*relays[0], vaults, args))
+            if args.seconds:
+                runner.run(_sustained(relays, args))
 
 
 async def _measure(url: str, process: subprocess.Popen[str], vaults: Sequence[Vault], args: argparse.Namespace) -> None:
@@ -98,23 +109,31 @@ async def _measure(url: str, process: subprocess.Popen[str], vaults: Sequence[Va
         f"batched          {rate * ENTRIES:8,.0f} entries/s = {rate * ENTRIES * CHANGES:9,.0f} changes/s   "
         f"{rate * size / 1e6:5.1f} MB/s in batches of {size / 1e3:,.0f} kB   p99 {found.of(0.99):6.1f} ms"
     )
-    if args.seconds:
-        await _sustained(url, process, args)
 
 
-async def _sustained(url: str, process: subprocess.Popen[str], args: argparse.Namespace) -> None:
+async def _sustained(relays: Sequence[tuple[str, subprocess.Popen[str]]], args: argparse.Namespace) -> None:
+    urls, processes = [url for url, _ in relays], [process for _, process in relays]
     made = steady.vaults(args.steady_vaults)
-    await loading.run(url, [loading.bringing(one[0]) for one in made], 8)
+    waiting = steady.vaults(-(-args.watchers // steady.DEVICES))
+    await loading.run(urls[0], [loading.bringing(one[0]) for one in (*made, *waiting)], 8)
     count = int(args.rate * args.seconds)
     requests = list(loading.appends(steady.in_turn(made), count, entries=1, content=_EDIT))
-    spent = _processor_seconds(process)
-    found = await steady.run(url, requests, args.rate)
-    spent = _processor_seconds(process) - spent
+    watch = await watching.begin(urls, [device for vault in waiting for device in vault][: args.watchers])
+    spent = sum(map(_processor_seconds, processes))
+    found = await steady.run(urls, requests, args.rate)
+    spent = sum(map(_processor_seconds, processes)) - spent
     print(
         f"sustained        {found.answers / found.seconds:8,.0f}/s   p50 {found.of(0.5):6.1f} ms  "
         f"p99 {found.of(0.99):6.1f} ms   {args.steady_vaults:,} vaults of {steady.DEVICES} devices, "
         f"{found.seconds:.0f} s, {spent / found.seconds:.0%} of a processor"
     )
+    if args.watchers:
+        told = ", ".join(f"{count:,} times {code}" for code, count in sorted(watch.answers.items()))
+        print(
+            f"watchers         {len(watch.transports) - watch.lost:,} of {args.watchers:,} connected to the end, "
+            f"answered {told or 'nothing yet'}; the relays take {sum(map(_megabytes, processes)):,.0f} MB"
+        )
+    watch.end()
 
 
 def _vaults(count: int) -> list[Vault]:
@@ -145,6 +164,11 @@ def _processor_seconds(process: subprocess.Popen[str]) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _megabytes(process: subprocess.Popen[str]) -> float:
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 if __name__ == "__main__":

@@ -38,11 +38,13 @@ def in_turn(made: Sequence[Sequence[Vault]]) -> list[Vault]:
     return [vault[number] for number in range(DEVICES) for vault in made]
 
 
-async def run(url: str, requests: Sequence[bytes], rate: float) -> Figures:
-    """Send the requests on time."""
+async def run(urls: Sequence[str], requests: Sequence[bytes], rate: float) -> Figures:
+    """Send the requests on time, to whichever relay has a free connection."""
     idle: asyncio.Queue[Connection] = asyncio.Queue()
-    for one in await opened(url, _CONNECTIONS):
-        idle.put_nowait(one)
+    pools = [await opened(url, _CONNECTIONS // len(urls)) for url in urls]
+    for several in zip(*pools, strict=True):
+        for one in several:
+            idle.put_nowait(one)
     delays: list[float] = []
 
     async def send(request: bytes, due: float) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +79,7 @@ def serve(relay: Relay, place: Place, started: Callable[[], None]) -> None:
         signal.signal(one, lambda *_: server.end())
     gc.freeze()
     gc.set_threshold(_GARBAGE)
+    _take_all_files()
     server.run(sockets=[place.socket])
 
 
@@ -119,6 +121,15 @@ class Server(uvicorn.Server):
         """Answer those who wait, then end."""
         self._relay.stop_waiting()
         await super().shutdown(sockets)
+
+
+def _take_all_files() -> None:
+    """Allow as many open files as the system lets this process have: each device that waits is one of them."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _opened(db: str) -> tuple[Storage, Slots]:
