@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from vault.relay.refusals import Refused, fork
+from vault.relay.refusals import Refused, fork, full
 from vault.sync import settling, wire
 from vault.sync.entry import Header
 
@@ -115,7 +115,7 @@ class Append(msgspec.Struct, frozen=True):
         except Refused as refused:
             return refused
         if state.size + sum(len(row.body) for row in new) > self.most_bytes:
-            return Refused(507, "quota", "the vault holds as much as this relay takes")
+            return full()
         _place(ledger, self.vault, state, new)
         return state.arrival
 
@@ -196,7 +196,7 @@ class Keep:
         if (self.vault, self.digest) in ledger.blobs:
             return state.arrival
         if state.size + self.size > self.most_bytes:
-            return Refused(507, "quota", "the vault holds as much as this relay takes")
+            return full()
         state.blob_bytes += self.size
         ledger.blobs.add((self.vault, self.digest))
         ledger.kept.append((self.vault, self.digest, self.size))

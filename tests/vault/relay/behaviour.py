@@ -286,7 +286,7 @@ async def purged(caller: Caller) -> int:
     """Remove what was deleted long ago, in the relay's own thread."""
     relay = caller.relay
     before = int((caller.clock() - relay.limits.grace_days * DAY) * 1000)
-    return await relay._in_thread(relay.storage.purge, before)
+    return await relay.threads.run(relay.storage.purge, before)
 
 
 def vaults_know_nothing_of_each_other(caller: Caller) -> None:
@@ -329,7 +329,7 @@ def what_stands_on_a_list_that_lost_is_taken(caller: Caller) -> None:
     assert caller.append(STRANGER, vault, *guest.parts(1)).word == "not-a-member"
     late = log_of(lost, TABLET).parts(1)
     assert caller.append(PHONE, vault, *late).word == "not-a-member"
-    caller.relay._known.clear()
+    caller.relay.memberships.forget(vault)
     own.chain = above
     assert caller.append(PHONE, vault, *own.parts(1)).status == 200
     data = [one.data for one in caller.page(TABLET, vault).entries]
@@ -352,7 +352,7 @@ def a_list_that_lost_may_yet_stand_above(caller: Caller) -> None:
         assert caller.heads(STRANGER, vault).membership == membership.head_of(other)
         assert caller.signed(LAPTOP, "GET", f"/v1/vaults/{vault}/heads").word == "revoked"
         assert caller.signed(TABLET, "GET", f"/v1/vaults/{vault}/heads").word == "not-a-member"
-        caller.relay._known.clear()
+        caller.relay.memberships.forget(vault)
 
 
 CLAIMS: tuple[Callable[[Caller], None], ...] = (

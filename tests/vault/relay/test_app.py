@@ -191,7 +191,7 @@ def test_a_body_longer_than_it_said_is_cut_off(caller: Caller) -> None:
     target, body = f"/v1/vaults/{VAULT}/entries", bytes(wire.MOST_SINGLE + 1)
     headers = {**caller.headers(LAPTOP, "POST", target, body), "content-length": "5"}
     assert refused(caller.call("POST", target, body, headers), 413, "too-large")
-    assert caller.relay._buffered == 0
+    assert caller.relay.bodies.buffered == 0
 
 
 def test_too_much_at_once_is_put_off(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_a_membership_entry_in_a_taken_place_is_kept_beside_what_stands_above_it
         assert caller.append(PHONE, VAULT, member(other)).status == 200
     assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(one).digest()
     assert [each.data for each in caller.page(PHONE, VAULT).entries] == [*CHAIN, one, other]
-    caller.relay._known.clear()
+    caller.relay.memberships.forget(VAULT)
     assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(one).digest()
 
 
@@ -313,7 +313,7 @@ def test_of_two_that_revoke_each_other_the_senior_stays(caller: Caller, senior_f
     assert [one.status for one in answers] == ([200, 403] if senior_first else [200, 200])
     assert caller.heads(LAPTOP, VAULT).membership == hashlib.sha256(senior).digest()
     assert refused(caller.signed(PHONE, "GET", HEADS), 403, "revoked")
-    caller.relay._known.clear()
+    caller.relay.memberships.forget(VAULT)
     assert caller.heads(LAPTOP, VAULT).height == 3
 
 
@@ -540,14 +540,14 @@ def test_metrics_are_sums_for_the_machine_itself(caller: Caller) -> None:
 
 
 def test_the_cache_of_members_keeps_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vault.relay.app._KNOWN_BYTES", 30_000)
+    monkeypatch.setattr("vault.relay.memberships._MOST_BYTES", 30_000)
     with running(tmp_path) as caller:
         chains = [chain_of(one) for one in (LAPTOP, PHONE, TABLET, STRANGER)]
         for one, who in zip(chains, (LAPTOP, PHONE, TABLET, STRANGER), strict=True):
             caller.create(one, who)
             assert caller.append(who, membership.vault_id_of(one), *log_of(one, who).parts(1)).status == 200
-        assert 0 < caller.relay._known_bytes <= 30_000
-        assert len(caller.relay._known) < 4
+        assert 0 < caller.relay.memberships._bytes <= 30_000
+        assert len(caller.relay.memberships._known) < 4
 
 
 def test_the_clock_of_a_test_is_the_relays(tmp_path: Path) -> None:
