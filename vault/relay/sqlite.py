@@ -28,14 +28,13 @@ from vault.relay.storage import (
     State,
     Write,
     blobs,
-    cut_of,
+    cuts_in,
     gaps,
     page_of,
     places,
     taken,
 )
 from vault.sync import wire
-from vault.sync.entry import read_header
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS vaults (
@@ -272,7 +271,7 @@ class SqliteStorage:
                 ledger.hashes[place] = found[0]
         for vault in gaps(wanted, ledger):
             bodies = db.execute("SELECT body FROM entries WHERE vault = ? AND kind = 3", (vault,))
-            ledger.cuts[vault] = [cut for (body,) in bodies if (cut := cut_of(read_header(body)))]
+            ledger.cuts[vault] = cuts_in(body for (body,) in bodies)
         for blob in blobs(writes):
             if db.execute("SELECT 1 FROM blobs WHERE vault = ? AND hash = ?", blob).fetchone():
                 ledger.blobs.add(blob)
@@ -297,7 +296,7 @@ class SqliteStorage:
         while at < len(placed):
             count = next(size for size in _TOGETHER if size <= len(placed) - at)
             sql = "INSERT INTO entries VALUES " + ", ".join([_ROW] * count)  # noqa: S608
-            self._writer.execute(sql, [column for one in placed[at : at + count] for column in _columns(one)])
+            self._writer.execute(sql, [column for one in placed[at : at + count] for column in one.columns])
             at += count
 
     def _remember(self, ledger: Ledger) -> None:
@@ -382,11 +381,6 @@ def _drop(db: sqlite3.Connection, vault: bytes, before: Mapping[bytes, int]) -> 
         count += db.execute(f"DELETE FROM entries WHERE {earlier}", place).rowcount  # noqa: S608 - fixed text
     db.execute("COMMIT")
     return count
-
-
-def _columns(one: Placed) -> tuple[bytes | int, ...]:
-    row = one.row
-    return (one.vault, row.device, one.seq, row.hash, one.arrival, one.total, row.kind, row.body)
 
 
 def _state(db: sqlite3.Connection, vault: bytes) -> State | None:

@@ -19,7 +19,7 @@ import msgspec
 
 from vault.relay.refusals import Refused, fork, full
 from vault.sync import settling, wire
-from vault.sync.entry import Header
+from vault.sync.entry import Header, read_header
 
 MEMBER, ENTRY, SNAP = 1, 2, 3
 NO_DEVICE = bytes(16)
@@ -50,6 +50,12 @@ class Placed(msgspec.Struct, frozen=True):
     seq: int
     arrival: int
     total: int
+
+    @property
+    def columns(self) -> tuple[bytes | int, ...]:
+        """What a database keeps of it: vault, device, seq, hash, arrival, total, kind, body."""
+        row = self.row
+        return (self.vault, row.device, self.seq, row.hash, self.arrival, self.total, row.kind, row.body)
 
 
 @dataclass(slots=True)
@@ -312,6 +318,11 @@ def cut_of(header: Header) -> Cut | None:
     if header.kind != settling.SNAP:
         return None
     return {bytes.fromhex(device): (head.seq, head.hash) for device, head in settling.cut_of(header).items()}
+
+
+def cuts_in(bodies: Iterable[bytes]) -> list[Cut]:
+    """Return what the snapshots among entries stand for."""
+    return [cut for body in bodies if (cut := cut_of(read_header(body)))]
 
 
 def _is_bridged(row: Row, cuts: Iterable[Cut]) -> bool:
