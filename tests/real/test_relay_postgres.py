@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,32 @@ def test_a_worker_that_is_killed_loses_nothing_it_answered(url: str, tmp_path: P
     with relay(tmp_path / "b", "--db", url) as again:
         page = Line(again).page(PHONE, VAULT)
         assert [one.data for one in page.entries[2:]] == log.entries
+
+
+def test_a_worker_that_is_killed_while_a_blob_comes_in_leaves_no_file(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    found = start(tmp_path / "a", "--db", url)
+    line, blob = Line(found), bytes(2 << 20)
+    line.create(CHAIN, LAPTOP)
+    line.begin(LAPTOP, "PUT", f"/v1/vaults/{VAULT}/blobs/{wire.digest_of(blob).hex()}", blob, sent=1 << 20)
+    while sum(sizes_in(found.process.pid, folder)) < 1 << 19:
+        time.sleep(0.01)
+    found.kill()
+    assert list(folder.iterdir()) == []
+
+
+def sizes_in(pid: int, folder: Path) -> list[int]:
+    """Return the sizes of the files in a folder, with a name or without, that a process has open."""
+    found = []
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if os.readlink(one).startswith(f"{folder}/"):
+                found.append(one.stat().st_size)
+    return found
 
 
 def test_a_server_that_comes_back_is_used_again(url: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -220,13 +220,9 @@ class Relay:
         state = await self._state(vault)
         if state.total + state.blob_bytes + size > self.limits.vault_bytes:
             raise full()
-        file = self.storage.temporary()
-        try:
+        with self.storage.temporary() as file:
             received = await self.bodies.save(request, file, digest)
             await self.threads.run(self.storage.stage, vault, digest, file)
-        finally:
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
         outcome = await self.taken(Keep(vault, digest, received, self.limits.vault_bytes))
         if isinstance(outcome, Stale):
             raise gone()

@@ -7,17 +7,15 @@ is lent to one thread at a time; the writing thread has its own.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, BinaryIO
 
 import psycopg
 
-from vault.errors import CannotWrite, NewerVault
+from vault.errors import CannotWrite
 from vault.relay import pgledger, pgschema
 from vault.relay.pgledger import CHANNEL
 from vault.relay.storage import BLOB_STEP, NO_DEVICE, Outcome, State, Write, page_of
@@ -45,16 +43,11 @@ class PostgresStorage:
         self._writer: psycopg.Connection[Any] | None = None
         self._writer_pid = 0
         self._idle: list[psycopg.Connection[Any]] = []
-        self._temporary = tempfile.TemporaryDirectory(prefix="keyferry-relay-")
         try:
             with self._connected() as db:
                 pgschema.prepare(db)
         except psycopg.Error as error:
-            self._temporary.cleanup()
             raise _cannot(error) from None
-        except NewerVault:
-            self._temporary.cleanup()
-            raise
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See ``Storage``."""
@@ -106,14 +99,15 @@ class PostgresStorage:
         page = page_of(rows, after, limit, most_bytes, lambda: newest)
         return wire.Page(page.cursor, page.more or (bool(page.entries) and page.cursor < newest), page.entries)
 
-    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
+    def stage(self, vault: bytes, digest: bytes, file: BinaryIO) -> None:
         """See ``Storage``."""
         sql = (
             "INSERT INTO keyferry.blob_parts (vault, hash, number, body) VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING"
         )
-        with self._reading() as db, db.transaction(), file.open("rb") as source:
+        file.seek(0)
+        with self._reading() as db, db.transaction():
             number = 0
-            while step := source.read(BLOB_STEP):
+            while step := file.read(BLOB_STEP):
                 db.execute(sql, (vault, digest, number, step))
                 number += 1
 
@@ -193,9 +187,9 @@ class PostgresStorage:
         with self._reading() as db:
             db.execute("SELECT 1 FROM keyferry.vaults LIMIT 1").fetchall()
 
-    def temporary(self) -> Path:
-        """See ``Storage``."""
-        return Path(self._temporary.name) / secrets.token_hex(16)
+    def temporary(self) -> AbstractContextManager[BinaryIO]:
+        """See ``Storage``; the file has no name, so that a killed process leaves none."""
+        return tempfile.TemporaryFile(prefix="keyferry-relay-")
 
     def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
         """See ``Storage``."""
@@ -217,7 +211,6 @@ class PostgresStorage:
         for db in [*self._idle, *([self._writer] if self._writer else [])]:
             with contextlib.suppress(psycopg.Error):
                 db.close()
-        self._temporary.cleanup()
 
     def open_slot(self, slot: str, etag: str, ends: float, body: bytes, most: int, now: float) -> bool:
         """Keep a new slot of a rendezvous and forget those that ended; False if there are too many."""

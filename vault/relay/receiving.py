@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-from pathlib import Path
 from typing import BinaryIO
 
 from starlette.requests import Request
@@ -55,10 +53,9 @@ class Bodies:
             self.buffered -= size
         return steps[0] if len(steps) == 1 else b"".join(steps)
 
-    async def save(self, request: Request, file: Path, digest: bytes) -> int:
+    async def save(self, request: Request, file: BinaryIO, digest: bytes) -> int:
         """Write the body, which is a blob of this SHA-256, to the file and return its size; raises ``Refused``."""
         found, size = hashlib.sha256(), 0
-        target = await self._threads.run(_private, file)
         try:
             async with asyncio.timeout(self._limits.body_seconds * _SLOWER_FOR_BLOBS):
                 async for step in request.stream():
@@ -66,18 +63,12 @@ class Bodies:
                     if size > wire.MOST_BLOB:
                         raise too_large()
                     found.update(step)
-                    await self._threads.run(target.write, step)
+                    await self._threads.run(file.write, step)
         except TimeoutError:
             raise _too_slow() from None
-        finally:
-            await self._threads.run(target.close)
         if found.digest() != digest:
             raise Refused(422, "wrong-digest", "the body is not what its address says")
         return size
-
-
-def _private(file: Path) -> BinaryIO:
-    return open(file, "xb", opener=lambda path, flags: os.open(path, flags, 0o600))
 
 
 def _too_slow() -> Refused:

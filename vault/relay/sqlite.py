@@ -13,9 +13,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from vault.errors import DamagedVault, NewerVault
 from vault.files import held, make_private_folder, sync_folder, write_errors
@@ -159,17 +160,15 @@ class SqliteStorage:
         with closing(found):
             return page_of(found, after, limit, most_bytes, lambda: _newest(self._reader(), vault))
 
-    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
+    def stage(self, vault: bytes, digest: bytes, file: BinaryIO) -> None:
         """See ``Storage``."""
         target = self._blob_path(vault, digest)
         with write_errors(target):
             make_private_folder(target.parent)
-            handle = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.replace(file, target)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.replace(file.name, target)
             sync_folder(target.parent)
             sync_folder(self._blobs)
 
@@ -227,9 +226,16 @@ class SqliteStorage:
                 db.close()
         self._ends.close()
 
-    def temporary(self) -> Path:
-        """Return a name for bytes on their way to becoming a blob, on the same file system."""
-        return self._blobs / f".{secrets.token_hex(16)}.partial"
+    @contextmanager
+    def temporary(self) -> Iterator[BinaryIO]:
+        """See ``Storage``; the file is on the file system of the blobs."""
+        path = self._blobs / f".{secrets.token_hex(16)}.partial"
+        try:
+            with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                yield file
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
         """See ``Storage``; nobody else writes here."""

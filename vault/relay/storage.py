@@ -11,9 +11,9 @@ nothing. Nobody is answered before the transaction is on the disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -230,8 +230,8 @@ class Storage(Protocol):
     def page(self, vault: bytes, after: int, limit: int, most_bytes: int) -> wire.Page:
         """Return what arrived behind the cursor: one entry at least if there is one."""
 
-    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
-        """Make the bytes of a blob durable; it is not the vault's before ``Keep``."""
+    def stage(self, vault: bytes, digest: bytes, file: BinaryIO) -> None:
+        """Make the bytes of a blob durable, which a temporary file holds; it is not the vault's before ``Keep``."""
 
     def blob_size(self, vault: bytes, digest: bytes) -> int | None:
         """Return the size of a blob of the vault, or None."""
@@ -257,8 +257,8 @@ class Storage(Protocol):
     def check(self) -> None:
         """Raise whatever keeps the database from answering."""
 
-    def temporary(self) -> Path:
-        """Return a name for the bytes of a blob on their way here."""
+    def temporary(self) -> AbstractContextManager[BinaryIO]:
+        """Lend a private file for the bytes of a blob on their way here; after the block only what was staged stays."""
 
     def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
         """Call ``hear`` with the vaults others wrote to and their cursors, with none after missing some; until closed.
