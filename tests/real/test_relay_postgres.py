@@ -17,7 +17,7 @@ from tests.real.relaying import Cluster, Line, postgres, postgres_programs, rela
 from tests.real.test_relay import CHAIN, VAULT, fill_with_canaries, readable, woken
 from tests.vault.relay.behaviour import CLAIMS, limits_of
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, TABLET, Caller, chain_of, log_of, member, running
-from vault import membership
+from vault import listmaking, membership
 from vault.errors import CannotWrite, NewerVault
 from vault.sync import wire
 
@@ -85,7 +85,7 @@ def test_a_worker_knows_at_once_whom_another_has_revoked(url: str, tmp_path: Pat
     with running(tmp_path, storage=one) as first, running(tmp_path, storage=other) as second:
         first.create(CHAIN, LAPTOP)
         assert second.append(PHONE, VAULT, *(log := log_of(CHAIN, PHONE)).parts(1)).status == 200
-        gone = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
+        gone = listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
         assert first.append(LAPTOP, VAULT, member(gone)).status == 200
         assert second.append(PHONE, VAULT, *log.parts(1)).word == "revoked"
         assert second.signed(PHONE, "GET", f"/v1/vaults/{VAULT}/heads").word == "revoked"
