@@ -32,7 +32,7 @@ import uvloop
 
 from benchmarks import loading, steady, watching
 from benchmarks.loading import Vault
-from vault import membership
+from vault import listmaking
 from vault.device import new_device
 from vault.kit import new_kit
 
@@ -142,7 +142,7 @@ def _vaults(count: int) -> list[Vault]:
     found = []
     for number, device in zip(range(count), cycle(devices), strict=False):
         at = f"2026-11-{1 + number // 1440 % 28:02d}T{number // 60 % 24:02d}:{number % 60:02d}:00Z"
-        found.append(Vault((membership.genesis(kit.root, device, name=secrets.token_hex(4), now=at),), device))
+        found.append(Vault((listmaking.genesis(kit.root, device, name=secrets.token_hex(4), now=at),), device))
     return found
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.loading import Connection, Figures, Vault, opened
-from vault import membership
+from vault import listmaking
 from vault.device import new_device
 from vault.kit import new_kit
 
@@ -26,9 +26,9 @@ def vaults(count: int) -> list[list[Vault]]:
     found = []
     for number in range(count):
         at = f"2026-11-{1 + number // 1440 % 28:02d}T{number // 60 % 24:02d}:{number % 60:02d}:00Z"
-        chain = [membership.genesis(kit.root, first, name="", now=at)]
+        chain = [listmaking.genesis(kit.root, first, name="", now=at)]
         for one in others:
-            chain.append(membership.enrol(chain, one, name="", by=first.signer, now=at))
+            chain.append(listmaking.enrol(chain, one, name="", by=first.signer, now=at))
         found.append([Vault(tuple(chain), one) for one in (first, *others)])
     return found
 

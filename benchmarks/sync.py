@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from vault import device, identity, keys, membership
+from vault import device, identity, keys, listmaking, membership
 from vault.model import Item
 from vault.moment import now
 from vault.store import Store
@@ -86,7 +86,7 @@ def admitted(store: Store, folder: Folder) -> tuple[pairing.Joined, device.Devic
     """Enrol a new device without any talk, and return what it is told."""
     own = device.new_device()
     chain = identity.own_chain(store)
-    added = membership.enrol(chain, own, name="", by=identity.own_device(store).signer, now=now())
+    added = listmaking.enrol(chain, own, name="", by=identity.own_device(store).signer, now=now())
     member = membership.read_chain((*chain, added)).member(own.device_id)
     assert member is not None
     longer = belonging.enrol(store, member, added, now())

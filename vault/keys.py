@@ -21,16 +21,15 @@ from vault.keyholders import Holder, choose_holder, holder_of
 from vault.kit import Kit, root_public, root_text
 from vault.kitcare import check_kit, ended_kits, is_synced, kit_reminder, print_kit, renew_kit, save_kit
 from vault.kitfile import read_kit
+from vault.listmaking import enrol, revoke
 from vault.making import init_vault
 from vault.membership import (
     Member,
     Membership,
     Root,
-    enrol,
     head_of,
     is_prefix,
     read_chain,
-    revoke,
     vault_id_of,
     verify_membership,
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vault import crypto, kit, membership
+from vault import crypto, kit, listmaking, membership
 from vault.device import from_text
 from vault.errors import CannotRead, DamagedVault, UnsafeKit, UsageError, WrongKit
 from vault.files import check_target, read_file, write_private
@@ -161,7 +161,7 @@ def renew_kit(opened: Opened, at: Instant, *, old_kit: kit.Kit | None = None) ->
     chain = chain_of(store)
     own = from_text(store.meta("device") or "")
     old_root = old_kit.root_among(membership.read_chain(chain).root_publics) if old_kit else None
-    chain.append(membership.new_root(chain, fresh.root, own, now=at, old=old_root, recipient=fresh.recipient))
+    chain.append(listmaking.new_root(chain, fresh.root, own, now=at, old=old_root, recipient=fresh.recipient))
     with store.transaction():
         old = store.meta("kit_recipient")
         if old:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from vault import device, membership
+from vault import device, listmaking, membership
 from vault.anchor import marking
 from vault.errors import KeyferryError, KeyringUnavailable, VaultExists
 from vault.files import check_target, held, make_private_folder, sweep
@@ -56,7 +56,7 @@ def init_vault(
     if has_vault(home):
         raise _exists(home)
     at, own, kit = now(), device.new_device(), new_kit()
-    chain = [membership.genesis(kit.root, own, name="", now=at)]
+    chain = [listmaking.genesis(kit.root, own, name="", now=at)]
 
     def fill(store: Store) -> None:
         store.set_meta("device", device.to_text(own))

@@ -39,26 +39,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
-from vault import crypto, signing
-from vault.device import Bundle, Device, read_bundle, read_recipient
-from vault.errors import DamagedVault, KeyferryError, UsageError, WrongKit
+from vault import crypto
+from vault.device import Bundle, read_bundle, read_recipient
+from vault.errors import DamagedVault, WrongKit
 from vault.listentry import (
     CLASSIC,
     NAME_CHARS,
     NAMESPACE,
     exactly,
     fields,
-    name_bytes,
     opened,
-    packed_wraps,
-    signed,
     time_in,
     wraps_in,
 )
 from vault.moment import Instant
-from vault.signing import Signer
 from vault.text import clean
 
 KIT_SUITE = 3
@@ -146,7 +141,7 @@ class Membership:
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """What the entries read so far amount to; roots and devices by their signing keys, in order."""
 
     vault_id: str
@@ -173,144 +168,6 @@ class _State:
         if len({*brought.values(), *self.strong.values()}) < len(brought) + len(self.strong):
             raise ValueError("a key that is there already")
         self.strong |= brought
-
-
-def genesis(root: Signer, device: Device, *, name: str, now: Instant) -> bytes:
-    """Return the first entry: the root certifies the first device."""
-    strong = root.mldsa65 or device.mldsa65
-    keys = (root.public, root.mldsa65) if strong else (root.public,)
-    head = (NAMESPACE if strong else CLASSIC, b"genesis", now.encode())
-    return signed(crypto.packed(*head, *keys, name_bytes(name), device.bundle.packed), root, device.signer)
-
-
-def new_root(
-    chain: Sequence[bytes],
-    root: Signer,
-    device: Device,
-    *,
-    now: Instant,
-    old: Signer | None = None,
-    recipient: str = "",
-) -> bytes:
-    """Return the entry that puts a new root in the place of the old one; new root and device sign it, and ``old``.
-
-    With the new kit's recipient it has the newer form, whoever signs.
-
-    Raises ``WrongKit`` if ``old`` is not the root, ``UsageError`` if the device is no member, ``DamagedVault``.
-    """
-    state = _read(chain)
-    if old is not None and old.public != state.root:
-        raise WrongKit("the old kit is not the newest one of this vault", hint="keyferry status shows its key id")
-    signers = (root, _as_known(state, device.signer), *((_as_known(state, old),) if old else ()))
-    is_strong = bool(recipient) or any(one.mldsa65 for one in signers)
-    keys = (root.public, root.mldsa65, recipient.encode()) if is_strong else (root.public,)
-    body = _body(state, b"root", now, state.root, *keys, by=signers, strong=is_strong)
-    return _next(state, signed(body, *signers))
-
-
-def enrol(chain: Sequence[bytes], device: Device, *, name: str, by: Signer, now: Instant) -> bytes:
-    """Return the entry that makes the device a member; ``by`` is the root's key or a member's.
-
-    Raises ``UsageError`` if the device was a member before or ``by`` is none, ``WrongKit`` if ``by`` is a replaced
-    root, ``DamagedVault``.
-    """
-    state = _read(chain)
-    signers = (_as_known(state, by), device.signer)
-    if state.knows(device.bundle.ed25519):
-        raise UsageError(
-            "this device was enrolled before", hint="a device that comes back gets a new identity: keyferry restore"
-        )
-    body = _body(state, b"enrol", now, name_bytes(name), device.bundle.packed, by=signers)
-    return _next(state, signed(body, *signers))
-
-
-def propose(chain: Sequence[bytes], bundle: Bundle, *, by: Signer, now: Instant) -> tuple[bytes, bytes]:
-    """Return the body of an enrolment and this side's signature; the new device adds its own by ``countersign``.
-
-    Raises as ``enrol``.
-    """
-    state = _read(chain)
-    signer = _as_known(state, by)
-    if state.knows(bundle.ed25519):
-        raise UsageError("this device was enrolled before", hint="a device that comes back gets a new identity")
-    body = _body(state, b"enrol", now, b"", bundle.packed, by=(signer, bundle))
-    return body, signer.sign(body)
-
-
-def countersign(body: bytes, device: Device) -> bytes:
-    """Return the new device's signature, if the body enrols just this device; raises ``UsageError``."""
-    try:
-        kind, _, *rest = fields(body)
-    except ValueError:
-        kind, rest = b"", []
-    if kind != b"enrol" or len(rest) != 4 or rest[3] != device.bundle.packed:
-        raise UsageError("that enrols another device")
-    return device.signer.sign(body)
-
-
-def countersigned(body: bytes, by: bytes, signature: bytes, new: bytes, answer: bytes) -> bytes:
-    """Return the entry of a proposed enrolment; whether both signatures hold is for the chain's readers to find."""
-    return crypto.packed(body, crypto.packed(by, new), crypto.packed(signature, answer))
-
-
-def revoke(
-    chain: Sequence[bytes],
-    device_id: str,
-    *,
-    by: Signer,
-    now: Instant,
-    last: tuple[int, bytes] | None = None,
-) -> bytes:
-    """Return the entry that ends a membership for good; ``by`` is the root's key or a member's, be it its own.
-
-    ``last`` is the number and hash of the last entry of its log that counts; (0, zeros) if none does.
-
-    Raises ``UsageError`` if there is no such member, or no other, and as ``enrol``.
-    """
-    state = _read(chain)
-    signer = _as_known(state, by)
-    if all(member.device_id != device_id for member in state.members.values()):
-        raise UsageError("no device of the vault has this id")
-    if len(state.members) == 1:
-        raise UsageError("the vault's only device cannot be revoked", hint="enrol another one first")
-    upto = () if last is None else (last[0].to_bytes(8, "big"), last[1])
-    body = _body(state, b"revoke", now, bytes.fromhex(device_id), *upto, by=(signer,))
-    return _next(state, signed(body, signer))
-
-
-def begin_epoch(
-    chain: Sequence[bytes],
-    number: int,
-    commitment: bytes,
-    wraps: dict[str, tuple[int, bytes]],
-    *,
-    by: Signer,
-    now: Instant,
-) -> bytes:
-    """Return the entry that brings an epoch's key to devices: the next epoch, or one that is there, to further devices.
-
-    ``wraps`` are (suite, wrapped key) by device id. Raises ``UsageError``, ``WrongKit``, ``DamagedVault``.
-    """
-    state = _read(chain)
-    signer = _as_known(state, by)
-    parts = (number.to_bytes(4, "big"), commitment, packed_wraps(wraps))
-    return _next(state, signed(_body(state, b"epoch", now, *parts, by=(signer,)), signer))
-
-
-def bring_lost(
-    chain: Sequence[bytes],
-    number: int,
-    commitment: bytes,
-    wraps: dict[str, tuple[int, bytes]],
-    *,
-    by: Signer,
-    now: Instant,
-) -> bytes:
-    """Return the entry that brings the key of an epoch of an outranked chain to devices; raises as ``begin_epoch``."""
-    state = _read(chain)
-    signer = _as_known(state, by)
-    parts = (number.to_bytes(4, "big"), commitment, packed_wraps(wraps))
-    return _next(state, signed(_body(state, b"lost", now, *parts, by=(signer,), strong=True), signer))
 
 
 def vault_id_of(chain: Sequence[bytes]) -> str:
@@ -373,7 +230,7 @@ def read_chain(chain: Sequence[bytes]) -> Membership:
 
     This proves no origin: the caller compares ``root`` with a kit, or the chain with one that it trusts.
     """
-    state = _read(chain)
+    state = state_of(chain)
     return Membership(
         vault_id=state.vault_id,
         head=state.head,
@@ -399,19 +256,20 @@ def verify_membership(chain: Sequence[bytes], root_public: bytes) -> tuple[Membe
     return found.members
 
 
-def _read(chain: Sequence[bytes]) -> _State:
+def state_of(chain: Sequence[bytes]) -> State:
+    """Return what the entries amount to, for one more to be taken; raises as ``read_chain``."""
     try:
         if not chain:
             raise ValueError("no entries")
         state = _first(chain[0])
         for entry in chain[1:]:
-            _take(state, entry)
+            take(state, entry)
     except ValueError:
         raise DamagedVault("the vault's list of devices is damaged or forged", hint="restore a backup") from None
     return state
 
 
-def _first(entry: bytes) -> _State:
+def _first(entry: bytes) -> State:
     found = opened(entry, {})
     if found.kind != b"genesis":
         raise ValueError("not a first entry")
@@ -419,7 +277,7 @@ def _first(entry: bytes) -> _State:
     member = _member(name, packed, time_in(found.made_at))
     if found.signers != (root, member.bundle.ed25519) or root == member.bundle.ed25519:
         raise ValueError("a first entry signed by others")
-    state = _State(
+    state = State(
         vault_id=vault_id_of([entry]),
         head=hashlib.sha256(entry).digest(),
         root=root,
@@ -431,8 +289,8 @@ def _first(entry: bytes) -> _State:
     return state
 
 
-def _take(state: _State, entry: bytes) -> None:
-    """Add the entry to the state, which is spoiled if this raises."""
+def take(state: State, entry: bytes) -> None:
+    """Add the entry to the state, which is spoiled if this raises ``ValueError``."""
     state.size += len(entry)
     if state.height >= MOST_ENTRIES or state.size > MOST_BYTES:
         raise ValueError("too long a chain")
@@ -448,7 +306,7 @@ def _take(state: _State, entry: bytes) -> None:
     state.height += 1
 
 
-def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+def _take_root(state: State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
     old, new, mldsa65, recipient = exactly(rest, 4)
     if old != state.root or state.knows(new):
         raise ValueError("a root that does not follow")
@@ -460,7 +318,7 @@ def _take_root(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple
     state.roots[new] = Root(new, state.height, at, confirmed=len(signers) == 3, mldsa65=mldsa65, by=by, recipient=told)
 
 
-def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+def _take_enrol(state: State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
     name, packed = exactly(rest, 2)
     member = replace(_member(name, packed, at), enrolled_by=state.height)
     key = member.bundle.ed25519
@@ -469,7 +327,7 @@ def _take_enrol(state: _State, at: Instant, rest: Sequence[bytes], signers: tupl
     state.members[key] = member
 
 
-def _take_revoke(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+def _take_revoke(state: State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
     device_id, last = _revoked(rest)
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(state.members) < 2:
         raise ValueError("a device revoked by a stranger, or the last one")
@@ -490,7 +348,7 @@ def _revoked(rest: Sequence[bytes]) -> tuple[bytes, tuple[int, bytes] | None]:
     return device_id, (int.from_bytes(number, "big"), last)
 
 
-def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+def _take_epoch(state: State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
     brought = _key_brought(state, rest, signers)
     if brought.number == len(state.epochs):
         state.epochs.append(brought)
@@ -501,7 +359,7 @@ def _take_epoch(state: _State, at: Instant, rest: Sequence[bytes], signers: tupl
     state.epochs[brought.number] = _more(state.epochs[brought.number], brought)
 
 
-def _take_lost(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
+def _take_lost(state: State, at: Instant, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> None:
     brought = _key_brought(state, rest, signers)
     if any(one.commitment == brought.commitment for one in state.epochs):
         raise ValueError("an epoch that is not lost")
@@ -509,7 +367,7 @@ def _take_lost(state: _State, at: Instant, rest: Sequence[bytes], signers: tuple
     state.lost[brought.commitment] = brought if known is None else _more(known, brought)
 
 
-def _key_brought(state: _State, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> Epoch:
+def _key_brought(state: State, rest: Sequence[bytes], signers: tuple[bytes, ...]) -> Epoch:
     """Return what an entry says of an epoch's key, which may be brought to members and kits only."""
     number, commitment, packed = exactly(rest, 3)
     if len(signers) != 1 or not state.may_sign(signers[0]) or len(number) != 4 or len(commitment) != 32:
@@ -544,46 +402,3 @@ def _member(name: bytes, packed: bytes, since: Instant) -> Member:
         raise ValueError("too long a name")
     bundle = read_bundle(packed)
     return Member(bundle.device_id, clean(name.decode("utf-8")), bundle, since)
-
-
-def _body(
-    state: _State, kind: bytes, now: Instant, *rest: bytes, by: Sequence[Signer | Bundle], strong: bool = False
-) -> bytes:
-    namespace = NAMESPACE if strong or any(one.mldsa65 for one in by) else CLASSIC
-    return crypto.packed(namespace, kind, now.encode(), bytes.fromhex(state.vault_id), state.head, *rest)
-
-
-def _next(state: _State, entry: bytes) -> bytes:
-    """Return the entry after making sure that every reader takes it."""
-    try:
-        _take(state, entry)
-    except ValueError:
-        raise UsageError("the vault's list of devices cannot take this entry") from None
-    return entry
-
-
-def _as_known(state: _State, by: Signer) -> Signer:
-    """Return the signer with the keys that the chain knows of it; raises ``WrongKit`` or ``UsageError``."""
-    key = by.public
-    if not state.may_sign(key):
-        raise _refusal(state, key)
-    strong = state.strong.get(key, b"")
-    if not strong:
-        return Signer(by.ed25519)
-    if strong != by.mldsa65 or not signing.has_mldsa65():
-        raise UsageError(
-            "the list of devices wants a signature by ML-DSA-65, and the cryptography library here has none",
-            hint="install cryptography 48 or newer from PyPI, or do this on another device",
-        )
-    return by
-
-
-def _refusal(state: _State, key: bytes) -> KeyferryError:
-    roots = list(state.roots.values())
-    for before, after in pairwise(roots):
-        if before.public == key:
-            return WrongKit(f"this kit was replaced on {after.since[:10]}", hint="use the newest kit of this vault")
-    if key in state.revoked:
-        day = (state.revoked[key].until or "")[:10]
-        return UsageError(f"this device was revoked on {day}", hint="keyferry restore makes it a new one")
-    return UsageError("neither a kit nor a device of this vault signs this")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vault import crypto, device, membership, newkit
+from vault import crypto, device, listmaking, membership, newkit
 from vault.errors import KeyringUnavailable, WrongKit
 from vault.identity import name_device, own_chain, own_device, write_membership
 from vault.keyholders import Holder, choose_holder, named
@@ -30,7 +30,7 @@ def rejoin_vault(
     chain's newest, and what ``fill`` raises; then there is no vault.
     """
     own, found = device.new_device(), membership.read_chain(chain)
-    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
+    longer = (*chain, listmaking.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
     if not kit.is_root(found.root, found.roots[-1].mldsa65):
         raise WrongKit("the vault's devices are signed by another kit", hint="use the newest kit of this vault")
     epoch_keys = epoch_keys_of(chain, kit)
@@ -63,7 +63,7 @@ def adopt_vault(
     Raises as ``init_vault``, and what ``fill`` raises; then there is no vault.
     """
     own, kit = device.new_device(), new_kit()
-    chain = [membership.genesis(kit.root, own, name="", now=now)]
+    chain = [listmaking.genesis(kit.root, own, name="", now=now)]
 
     def whole(store: Store) -> None:
         store.set_meta("device", device.to_text(own))
@@ -129,7 +129,7 @@ def with_keys(
         wrapped = epochs.wrap(key, own.bundle, vault=vault_id, epoch=number, suite=suite)
         wraps = {own.device_id: (suite, wrapped)}
         commitment = epochs.commitment_of(key)
-        chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.signer, now=now))
+        chain = (*chain, listmaking.begin_epoch(chain, number, commitment, wraps, by=own.signer, now=now))
     return chain
 
 

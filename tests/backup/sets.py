@@ -14,7 +14,7 @@ from backup import book as books
 from backup import making, payload, sealing, targets
 from backup.book import Target
 from backup.payload import Manifest, Part, Receiver
-from vault import device, keys, membership, moment
+from vault import device, keys, listmaking, membership, moment
 from vault.device import Device
 from vault.kit import Kit, new_kit
 from vault.kitcare import store_kit
@@ -32,7 +32,7 @@ PASSWORD = "canary-kr,on27"
 
 def vault(path: Path, *, own: Device = DEVICE, kit: Kit = KIT) -> Store:
     """Return a new vault, open, whose first device and kit are these."""
-    chain = [membership.genesis(kit.root, own, name="laptop", now=NOW)]
+    chain = [listmaking.genesis(kit.root, own, name="laptop", now=NOW)]
     store = Store.create(path, bytes(32), membership.vault_id_of(chain))
     store.set_meta("name", "Ada")
     store.set_meta("device", device.to_text(own))

@@ -17,7 +17,7 @@ from backup.book import Book, Made
 from backup.care import AWAY, DAMAGED, FOREIGN, GOOD, MISSING, SEALED, Finding
 from tests.backup import sets
 from tests.backup.sets import DEVICE, KIT, NOW, PASSWORD, STRANGER, Clock, flip, home, target, written
-from vault import canonical, device, keys, membership
+from vault import canonical, device, keys, listmaking
 from vault.errors import NoSuchBackup, VaultBusy
 from vault.store import Store
 
@@ -232,11 +232,11 @@ def _set_by(place: Place, other: device.Device) -> Made:
 def test_a_set_of_a_revoked_device_is_not(place: Place) -> None:
     chain = [*keys.own_chain(place.store)]
     own = keys.own_device(place.store).signer
-    chain.append(membership.enrol(chain, STRANGER, name="phone", by=own, now=NOW))
+    chain.append(listmaking.enrol(chain, STRANGER, name="phone", by=own, now=NOW))
     with place.store.transaction():
         keys.write_membership(place.store, chain)
     _set_by(place, STRANGER)
-    chain.append(membership.revoke(chain, STRANGER.device_id, by=own, now=NOW))
+    chain.append(listmaking.revoke(chain, STRANGER.device_id, by=own, now=NOW))
     with place.store.transaction():
         keys.write_membership(place.store, chain)
     (finding,) = place.verify()

@@ -571,7 +571,7 @@ def test_it_is_back_in_its_place_if_the_backup_cannot_take_it(source: Terminal, 
     mine = kits.parse((homes.folder / "kit.txt").read_text())
     with bytes_of(source.home) as before:
         hostile = {payload.VAULT: b"[]"}
-        chain = (worlds.membership.genesis(mine.root, worlds.a_device("x"), name="x", now=worlds.AT),)
+        chain = (worlds.listmaking.genesis(mine.root, worlds.a_device("x"), name="x", now=worlds.AT),)
         path = written_set(homes.folder / "x", chain, "x", to=[mine.recipient], parts=hostile)
         done = source("restore", path, "--kit", homes.folder / "kit.txt", "--into", "new", "--key-file", source.key)
         assert done.code == 45

@@ -25,7 +25,7 @@ from tests.backup import sets
 from tests.backup.sets import DEVICE, KIT, LATER, NOW, PASSWORD, STRANGER
 from tests.vault.strategies import vaults
 from tests.vault.test_history import remembered
-from vault import canonical, cxf, device, keys, membership, statement
+from vault import canonical, cxf, device, keys, listmaking, membership, statement
 from vault.errors import DamagedBackup, DamagedVault, ForgedSignature, KeyferryError, NewerBackup
 from vault.kit import new_kit
 from vault.model import Vault
@@ -311,11 +311,11 @@ def test_a_stranger_cannot_sign(store: Store) -> None:
 
 def test_a_revoked_device_cannot_sign(store: Store) -> None:
     chain = [*keys.own_chain(store)]
-    chain.append(membership.enrol(chain, STRANGER, name="phone", by=DEVICE.signer, now=NOW))
+    chain.append(listmaking.enrol(chain, STRANGER, name="phone", by=DEVICE.signer, now=NOW))
     sign = functools.partial(statement.sign, STRANGER, purpose=payload.PURPOSE)
     told = _told_by(chain)
     assert refusal(sets.plain(store, told=told, sign=lambda data: sign(chain=tuple(chain), body=data))) is None
-    chain.append(membership.revoke(chain, STRANGER.device_id, by=DEVICE.signer, now=NOW))
+    chain.append(listmaking.revoke(chain, STRANGER.device_id, by=DEVICE.signer, now=NOW))
     told = _told_by(chain)
     error = refusal(sets.plain(store, told=told, sign=lambda data: sign(chain=tuple(chain), body=data)))
     assert isinstance(error, ForgedSignature)
@@ -330,7 +330,7 @@ def _told_by(chain: list[bytes]) -> Callable[[Manifest], Manifest]:
 
 def test_another_kits_devices_cannot_sign(store: Store, tmp_path: Path) -> None:
     """Their chain holds, and so does their signature: only the root tells."""
-    other = [membership.genesis(new_kit().root, DEVICE, name="laptop", now=NOW)]
+    other = [listmaking.genesis(new_kit().root, DEVICE, name="laptop", now=NOW)]
     names = {"vault": membership.vault_id_of(other), "membership": membership.head_of(other).hex()}
     forged = sets.plain(
         store,
@@ -345,8 +345,8 @@ def test_another_kits_devices_cannot_sign(store: Store, tmp_path: Path) -> None:
 
 def test_a_chain_that_parts_from_ones_own_is_refused(store: Store, good: bytes) -> None:
     own = [*keys.own_chain(store)]
-    mine = [*own, membership.enrol(own, STRANGER, name="phone", by=DEVICE.signer, now=NOW)]
-    theirs = [*own, membership.enrol(own, device.new_device(), name="forged", by=KIT.root, now=NOW)]
+    mine = [*own, listmaking.enrol(own, STRANGER, name="phone", by=DEVICE.signer, now=NOW)]
+    theirs = [*own, listmaking.enrol(own, device.new_device(), name="forged", by=KIT.root, now=NOW)]
     for chain, follows in ((own, True), (mine, True), (theirs, True)):
         found = payload.Found()
         sets_ = payload.read(found, ROOTS, None, chain)

@@ -12,7 +12,7 @@ from backup.payload import Counts, Gathered, Link, Manifest, Part, Recipient, Ta
 from backup.zipped import Member
 from tests.backup.sets import deflated
 from tests.vault.test_membership import stand_in
-from vault import cxf, membership, statement
+from vault import cxf, listmaking, membership, statement
 from vault.kit import Kit
 from vault.model import BasicAuth, Field, Item
 from vault.secret import Secret
@@ -20,7 +20,7 @@ from vault.store import Store
 
 AT = "2026-11-23T21:00:00Z"
 KIT, LAPTOP = Kit(bytes(range(32))), stand_in(64)
-CHAIN = (membership.genesis(KIT.classic_root, LAPTOP, name="laptop", now="2026-11-23T00:00:00Z"),)
+CHAIN = (listmaking.genesis(KIT.classic_root, LAPTOP, name="laptop", now="2026-11-23T00:00:00Z"),)
 DOCUMENT = b"a contract\n"
 HISTORY = (
     b'["order","items",1,[1]]\n'

@@ -22,7 +22,7 @@ from backup import payload, sealing, targets
 from backup.payload import Counts, Gathered, Link, Manifest, Part, Recipient, TargetList
 from backup.reading import Opener
 from tests.migrate.terminal import Terminal
-from vault import cxf, device, membership, statement
+from vault import cxf, device, listmaking, membership, statement
 from vault.device import Device, new_device
 from vault.kit import Kit
 from vault.kitcare import store_root
@@ -55,25 +55,25 @@ Chain = tuple[bytes, ...]
 @cache
 def genesis(kit: str = "kit", name: str = "laptop") -> Chain:
     """Return the chain of a vault with one device."""
-    return (membership.genesis(a_kit(kit).root, a_device(name), name=name, now=AT),)
+    return (listmaking.genesis(a_kit(kit).root, a_device(name), name=name, now=AT),)
 
 
 def enrolled(chain: Chain, name: str, by: str | Kit) -> Chain:
     """Return the chain with one more device, let in by another device or by a kit."""
     signer = by.root if isinstance(by, Kit) else a_device(by).signer
-    return (*chain, membership.enrol(chain, a_device(name), name=name, by=signer, now=AT))
+    return (*chain, listmaking.enrol(chain, a_device(name), name=name, by=signer, now=AT))
 
 
 def revoked(chain: Chain, name: str, by: str | Kit) -> Chain:
     """Return the chain without that device."""
     signer = by.root if isinstance(by, Kit) else a_device(by).signer
-    return (*chain, membership.revoke(chain, a_device(name).device_id, by=signer, now=AT))
+    return (*chain, listmaking.revoke(chain, a_device(name).device_id, by=signer, now=AT))
 
 
 def renewed(chain: Chain, kit: str, by: str, old: str | None = None) -> Chain:
     """Return the chain after ``kit new`` on a device; ``old`` if the kit before was at hand."""
     before = a_kit(old).root if old else None
-    return (*chain, membership.new_root(chain, a_kit(kit).root, a_device(by), now=AT, old=before))
+    return (*chain, listmaking.new_root(chain, a_kit(kit).root, a_device(by), now=AT, old=before))
 
 
 def kit_opener(kit: str = "kit") -> Opener:

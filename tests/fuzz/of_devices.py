@@ -13,7 +13,7 @@ from unittest import mock
 
 from tests.fuzz import ground, mutating
 from tests.fuzz.running import Parser, Wrong
-from vault import crypto, keys, membership
+from vault import crypto, keys, listmaking, membership
 from vault.device import read_bundle
 from vault.errors import DamagedVault, ForgedEntry, PairingFailed
 from vault.sync import epochs, pairing
@@ -64,11 +64,11 @@ def _bodies() -> tuple[bytes, ...]:
     own = log.laptop
     wraps = {log.phone.device_id: (1, b"RSA"), epochs.kit_id(kit.recipient): (3, b"AGE")}
     made = (
-        membership.revoke(chain, log.phone.device_id, by=own.signer, now=ground.AT, last=(3, bytes(32))),
-        membership.begin_epoch(chain, 0, epochs.commitment_of(key), wraps, by=own.signer, now=ground.AT),
-        membership.bring_lost(chain, 4, epochs.commitment_of(key), wraps, by=own.signer, now=ground.AT),
-        membership.new_root(chain, kit.classic_root, own, now=ground.AT),
-        membership.enrol(chain, _guest(), name="guest", by=own.signer, now=ground.AT),
+        listmaking.revoke(chain, log.phone.device_id, by=own.signer, now=ground.AT, last=(3, bytes(32))),
+        listmaking.begin_epoch(chain, 0, epochs.commitment_of(key), wraps, by=own.signer, now=ground.AT),
+        listmaking.bring_lost(chain, 4, epochs.commitment_of(key), wraps, by=own.signer, now=ground.AT),
+        listmaking.new_root(chain, kit.classic_root, own, now=ground.AT),
+        listmaking.enrol(chain, _guest(), name="guest", by=own.signer, now=ground.AT),
         *chain,
     )
     return tuple(crypto.unpacked(one)[0] for one in made)
@@ -227,9 +227,9 @@ def _message(data: bytes) -> str:
 def _parted() -> tuple[bytes, ...]:
     """Return what the inviter says at the end: the enrolment, the chain, and what is told beside it."""
     log = ground.log()
-    body, signature = membership.propose(log.chain, _guest().bundle, by=log.laptop.signer, now=ground.AT)
-    answer = membership.countersign(body, _guest())
-    added = membership.countersigned(body, log.laptop.bundle.ed25519, signature, _guest().bundle.ed25519, answer)
+    body, signature = listmaking.propose(log.chain, _guest().bundle, by=log.laptop.signer, now=ground.AT)
+    answer = listmaking.countersign(body, _guest())
+    added = listmaking.countersigned(body, log.laptop.bundle.ed25519, signature, _guest().bundle.ed25519, answer)
     told = {
         "name": "Ada",
         "kit_recipient": ground.kit("household").recipient,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fuzz import ground
 from tests.fuzz.of_devices import _guest, _invitations, _parted, _sealed, _Slot
-from vault import crypto, membership
+from vault import crypto, listmaking
 from vault.device import read_bundle
 from vault.errors import ForgedEntry, PairingFailed
 from vault.sync import epochs, merge, replaying, wire
@@ -100,7 +100,7 @@ def test_what_an_inviter_tells_is_of_its_form_or_nobody_joins(told: bytes) -> No
 
 def test_an_inviter_that_enrols_somebody_else_burns_the_slot() -> None:
     log = ground.log()
-    body, signature = membership.propose(
+    body, signature = listmaking.propose(
         log.chain, ground.log("both_signatures").phone.bundle, by=log.laptop.signer, now=ground.AT
     )
     made, slot = newcomer(body, signature, *PARTS[2:])

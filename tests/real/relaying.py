@@ -100,16 +100,15 @@ class Line:
 
     def signed(self, who: Device | Kit, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
         """Send a signed request."""
-        headers = wire.sign_request(
-            who.ed25519 if isinstance(who, Device) else who.root.ed25519,
-            method,
-            target,
-            wire.digest_of(body),
-            device_id=who.device_id if isinstance(who, Device) else "",
-            now_ms=time.time_ns() // 1_000_000,
-            nonce=secrets.token_bytes(16),
-        )
-        return self.call(method, target, body, headers)
+        return self.call(method, target, body, signature(who, method, target, body))
+
+    def begin(self, who: Device, method: str, target: str, body: bytes, sent: int) -> None:
+        """Send a signed request but for the end of its body."""
+        self.http.putrequest(method, target)
+        for name, value in signature(who, method, target, body).items():
+            self.http.putheader(name, value)
+        self.http.putheader("content-length", str(len(body)))
+        self.http.endheaders(body[:sent])
 
     def create(self, chain: Sequence[bytes], who: Device | Kit) -> int:
         return self.signed(who, "POST", "/v1/vaults", wire.write_chain(chain))[0]
@@ -121,6 +120,19 @@ class Line:
         status, body = self.signed(who, "GET", f"/v1/vaults/{vault}/entries?after={after}")
         assert status == 200, (status, body)
         return wire.read_page(body)
+
+
+def signature(who: Device | Kit, method: str, target: str, body: bytes) -> dict[str, str]:
+    """Return the headers of a signed request."""
+    return wire.sign_request(
+        who.ed25519 if isinstance(who, Device) else who.root.ed25519,
+        method,
+        target,
+        wire.digest_of(body),
+        device_id=who.device_id if isinstance(who, Device) else "",
+        now_ms=time.time_ns() // 1_000_000,
+        nonce=secrets.token_bytes(16),
+    )
 
 
 def pin_of(sock: ssl.SSLSocket) -> str:

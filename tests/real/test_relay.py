@@ -15,7 +15,7 @@ import pytest
 
 from tests.real.relaying import KEYFERRY, ROOT, Line, Process, relay, start
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, chain_of, log_of, member
-from vault import membership
+from vault import listmaking, membership
 from vault.errors import RelayMisbehaves
 from vault.identity import own_chain, own_device
 from vault.keyholders import choose_holder
@@ -162,7 +162,7 @@ def fill_with_canaries(line: Line, home: Path, patch: pytest.MonkeyPatch) -> str
     log = log_of(chain, own)
     parts = [wire.Part(wire.ENTRY, log.write(b" ".join(CANARIES) * 10)) for _ in range(5)]
     assert line.append(own, vault, *parts)[0] == 200
-    more = membership.enrol(chain, PHONE, name="", by=own.signer, now=AT)
+    more = listmaking.enrol(chain, PHONE, name="", by=own.signer, now=AT)
     assert line.append(own, vault, member(more))[0] == 200
     return vault
 

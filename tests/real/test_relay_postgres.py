@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from tests.real.relaying import Cluster, Line, postgres, postgres_programs, rela
 from tests.real.test_relay import CHAIN, VAULT, fill_with_canaries, readable, woken
 from tests.vault.relay.behaviour import CLAIMS, limits_of
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, TABLET, Caller, chain_of, log_of, member, running
-from vault import membership
+from vault import listmaking, membership
 from vault.errors import CannotWrite, NewerVault
 from vault.sync import wire
 
@@ -82,7 +85,7 @@ def test_a_worker_knows_at_once_whom_another_has_revoked(url: str, tmp_path: Pat
     with running(tmp_path, storage=one) as first, running(tmp_path, storage=other) as second:
         first.create(CHAIN, LAPTOP)
         assert second.append(PHONE, VAULT, *(log := log_of(CHAIN, PHONE)).parts(1)).status == 200
-        gone = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
+        gone = listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
         assert first.append(LAPTOP, VAULT, member(gone)).status == 200
         assert second.append(PHONE, VAULT, *log.parts(1)).word == "revoked"
         assert second.signed(PHONE, "GET", f"/v1/vaults/{VAULT}/heads").word == "revoked"
@@ -142,6 +145,32 @@ def test_a_worker_that_is_killed_loses_nothing_it_answered(url: str, tmp_path: P
     with relay(tmp_path / "b", "--db", url) as again:
         page = Line(again).page(PHONE, VAULT)
         assert [one.data for one in page.entries[2:]] == log.entries
+
+
+def test_a_worker_that_is_killed_while_a_blob_comes_in_leaves_no_file(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    found = start(tmp_path / "a", "--db", url)
+    line, blob = Line(found), bytes(2 << 20)
+    line.create(CHAIN, LAPTOP)
+    line.begin(LAPTOP, "PUT", f"/v1/vaults/{VAULT}/blobs/{wire.digest_of(blob).hex()}", blob, sent=1 << 20)
+    while sum(sizes_in(found.process.pid, folder)) < 1 << 19:
+        time.sleep(0.01)
+    found.kill()
+    assert list(folder.iterdir()) == []
+
+
+def sizes_in(pid: int, folder: Path) -> list[int]:
+    """Return the sizes of the files in a folder, with a name or without, that a process has open."""
+    found = []
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if os.readlink(one).startswith(f"{folder}/"):
+                found.append(one.stat().st_size)
+    return found
 
 
 def test_a_server_that_comes_back_is_used_again(url: str, tmp_path: Path) -> None:

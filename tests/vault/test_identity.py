@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.test_signing import classic_device, without_library
-from vault import identity, membership
+from vault import identity, listmaking, membership
 from vault.device import new_device
 from vault.errors import DamagedVault, ForgedSignature
 from vault.keys import choose_holder, init_vault, open_keys, renew_kit
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Path:
 def enrolled(store: Store) -> None:
     """Make the phone a member."""
     chain = identity.own_chain(store)
-    chain = (*chain, membership.enrol(chain, PHONE, name="phone", by=identity.own_device(store).signer, now=AT))
+    chain = (*chain, listmaking.enrol(chain, PHONE, name="phone", by=identity.own_device(store).signer, now=AT))
     with store.transaction():
         identity.write_membership(store, chain)
 
@@ -113,7 +113,7 @@ def test_whose_signatures_are_shorter_is_told(home: Path) -> None:
         assert identity.signing_notes(store) == ()
         chain = identity.own_chain(store)
         old = classic_device()
-        chain = (*chain, membership.enrol(chain, old, name="", by=identity.own_device(store).signer, now=AT))
+        chain = (*chain, listmaking.enrol(chain, old, name="", by=identity.own_device(store).signer, now=AT))
         identity.write_membership(store, chain)
         identity.name_device(store, old.device_id, "old laptop")
         (note,) = identity.signing_notes(store)

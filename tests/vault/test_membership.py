@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault import crypto, listentry, membership, seniority
+from vault import crypto, listentry, listmaking, membership, seniority
 from vault.device import Bundle, Device, new_device
 from vault.errors import DamagedVault, UsageError, WrongKit
 from vault.kit import Kit, new_kit
@@ -22,12 +22,12 @@ AT, THEN = "2026-11-23T00:00:00Z", "2027-01-02T00:00:00Z"
 
 def whole(name: str = "laptop") -> list[bytes]:
     """Return a chain with all kinds of entries: three devices, one of them revoked, and two renewed roots."""
-    chain = [membership.genesis(KIT.root, LAPTOP, name=name, now=AT)]
-    chain.append(membership.enrol(chain, PHONE, name="phone", by=LAPTOP.signer, now=AT))
-    chain.append(membership.new_root(chain, NEXT.root, PHONE, now=AT))
-    chain.append(membership.enrol(chain, TABLET, name="tablet", by=NEXT.root, now=AT))
-    chain.append(membership.revoke(chain, PHONE.device_id, by=TABLET.signer, now=THEN))
-    chain.append(membership.new_root(chain, LAST.root, LAPTOP, now=THEN, old=NEXT.root))
+    chain = [listmaking.genesis(KIT.root, LAPTOP, name=name, now=AT)]
+    chain.append(listmaking.enrol(chain, PHONE, name="phone", by=LAPTOP.signer, now=AT))
+    chain.append(listmaking.new_root(chain, NEXT.root, PHONE, now=AT))
+    chain.append(listmaking.enrol(chain, TABLET, name="tablet", by=NEXT.root, now=AT))
+    chain.append(listmaking.revoke(chain, PHONE.device_id, by=TABLET.signer, now=THEN))
+    chain.append(listmaking.new_root(chain, LAST.root, LAPTOP, now=THEN, old=NEXT.root))
     return chain
 
 
@@ -90,7 +90,7 @@ def test_an_old_kit_verifies_up_to_the_entry_that_replaced_it() -> None:
 
 def test_the_vault_id_stands_for_the_first_entry() -> None:
     assert membership.vault_id_of(CHAIN) == membership.vault_id_of([FIRST]) == hashlib.sha256(FIRST).hexdigest()[:32]
-    other = membership.genesis(KIT.root, STRANGER, name="laptop", now=AT)
+    other = listmaking.genesis(KIT.root, STRANGER, name="laptop", now=AT)
     assert membership.vault_id_of([other]) != membership.vault_id_of([FIRST])
 
 
@@ -102,8 +102,8 @@ def test_every_beginning_of_a_chain_is_a_chain_and_known_as_one() -> None:
 
 
 def test_chains_that_parted_are_no_prefix_of_each_other() -> None:
-    mine = [*CHAIN, membership.enrol(CHAIN, STRANGER, name="", by=LAPTOP.signer, now=AT)]
-    theirs = [*CHAIN, membership.revoke(CHAIN, TABLET.device_id, by=LAPTOP.signer, now=AT)]
+    mine = [*CHAIN, listmaking.enrol(CHAIN, STRANGER, name="", by=LAPTOP.signer, now=AT)]
+    theirs = [*CHAIN, listmaking.revoke(CHAIN, TABLET.device_id, by=LAPTOP.signer, now=AT)]
     assert not membership.is_prefix(mine, theirs)
     assert not membership.is_prefix(theirs, mine)
 
@@ -222,7 +222,7 @@ def test_a_revoked_device_never_comes_back() -> None:
     for device in (PHONE, LAPTOP):
         assert refused(forged(CHAIN, b"enrol", b"", device.bundle.packed, by=(LAST.root, device.signer)))
         with pytest.raises(UsageError, match="enrolled before"):
-            membership.enrol(CHAIN, device, name="", by=LAST.root, now=AT)
+            listmaking.enrol(CHAIN, device, name="", by=LAST.root, now=AT)
     assert refused(forged(CHAIN, b"revoke", bytes.fromhex(PHONE.device_id), by=(LAST.root,)))
 
 
@@ -238,7 +238,7 @@ def test_a_revoked_device_does_not_come_back_as_another_with_its_signing_key() -
 def test_a_root_never_comes_back(kit: Kit) -> None:
     assert refused(forged(CHAIN, b"root", LAST.root_public, *keys_of(kit), by=(kit.root, LAPTOP.signer)))
     with pytest.raises(UsageError):
-        membership.new_root(CHAIN, kit.root, LAPTOP, now=AT)
+        listmaking.new_root(CHAIN, kit.root, LAPTOP, now=AT)
 
 
 def test_a_devices_key_is_no_root_and_a_roots_no_devices() -> None:
@@ -248,14 +248,14 @@ def test_a_devices_key_is_no_root_and_a_roots_no_devices() -> None:
     assert refused(forged(CHAIN, b"root", LAST.root_public, own.public, own.mldsa65, b"", by=(own, TABLET.signer)))
     both = replace(STRANGER, ed25519=KIT.root.ed25519)
     assert refused(forged(CHAIN, b"enrol", b"", both.bundle.packed, by=(LAST.root, KIT.root)))
-    assert refused([membership.genesis(KIT.root, both, name="", now=AT)])
+    assert refused([listmaking.genesis(KIT.root, both, name="", now=AT)])
 
 
 def test_the_last_device_stays() -> None:
     only = [FIRST]
     assert refused(forged(only, b"revoke", bytes.fromhex(LAPTOP.device_id), by=(KIT.root,)))
     with pytest.raises(UsageError, match="only device"):
-        membership.revoke(only, LAPTOP.device_id, by=KIT.root, now=AT)
+        listmaking.revoke(only, LAPTOP.device_id, by=KIT.root, now=AT)
 
 
 def test_who_may_not_sign_is_told_why() -> None:
@@ -267,14 +267,14 @@ def test_who_may_not_sign_is_told_why() -> None:
         (new_kit().root, UsageError, "neither a kit nor a device"),
     ):
         with pytest.raises(error, match=words):
-            membership.enrol(CHAIN, STRANGER, name="", by=by, now=AT)
+            listmaking.enrol(CHAIN, STRANGER, name="", by=by, now=AT)
         with pytest.raises(error, match=words):
-            membership.revoke(CHAIN, TABLET.device_id, by=by, now=AT)
+            listmaking.revoke(CHAIN, TABLET.device_id, by=by, now=AT)
     with pytest.raises(WrongKit, match="not the newest"):
-        membership.new_root(CHAIN, NEW.root, LAPTOP, now=AT, old=KIT.root)
+        listmaking.new_root(CHAIN, NEW.root, LAPTOP, now=AT, old=KIT.root)
     for device_id in (STRANGER.device_id, PHONE.device_id, "", "zz"):
         with pytest.raises(UsageError, match="no device"):
-            membership.revoke(CHAIN, device_id, by=LAST.root, now=AT)
+            listmaking.revoke(CHAIN, device_id, by=LAST.root, now=AT)
 
 
 # -- shapes and bounds
@@ -299,13 +299,13 @@ def test_an_entry_of_another_shape_is_refused(kind: bytes, rest: tuple[bytes, ..
 
 @pytest.mark.parametrize("at", ["", "yesterday", "2026-11-23", "2026-11-23T00:00:00+01:00", f"{AT[:-1]}.{'0' * 99}Z"])
 def test_a_time_nobody_can_read_is_refused(at: str) -> None:
-    assert refused([membership.genesis(KIT.root, LAPTOP, name="", now=at)])
+    assert refused([listmaking.genesis(KIT.root, LAPTOP, name="", now=at)])
     with pytest.raises(UsageError):
-        membership.revoke(CHAIN, TABLET.device_id, by=LAST.root, now=at)
+        listmaking.revoke(CHAIN, TABLET.device_id, by=LAST.root, now=at)
 
 
 def test_a_clock_that_went_back_does_not_spoil_the_chain() -> None:
-    later = membership.revoke(CHAIN, TABLET.device_id, by=LAST.root, now="2001-01-01T00:00:00Z")
+    later = listmaking.revoke(CHAIN, TABLET.device_id, by=LAST.root, now="2001-01-01T00:00:00Z")
     assert membership.read_chain([*CHAIN, later]).revoked[-1].until == "2001-01-01T00:00:00Z"
 
 
@@ -314,8 +314,8 @@ def test_any_device_name_is_kept_within_its_length_and_safe_to_show(name: str) -
     from vault.text import clean
 
     for entry in (
-        membership.genesis(KIT.root, STRANGER, name=name, now=AT),
-        membership.enrol(CHAIN, STRANGER, name=name, by=LAST.root, now=AT),
+        listmaking.genesis(KIT.root, STRANGER, name=name, now=AT),
+        listmaking.enrol(CHAIN, STRANGER, name=name, by=LAST.root, now=AT),
     ):
         chain = [entry] if b"genesis" in entry else [*CHAIN, entry]
         assert membership.read_chain(chain).members[-1].name == clean(name[:64].encode("utf-8", "replace").decode())
@@ -338,7 +338,7 @@ def test_chains_beyond_the_bounds_are_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_no_entry_is_written_that_readers_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "MOST_ENTRIES", len(CHAIN))
     with pytest.raises(UsageError, match="cannot take"):
-        membership.enrol(CHAIN, STRANGER, name="", by=LAST.root, now=AT)
+        listmaking.enrol(CHAIN, STRANGER, name="", by=LAST.root, now=AT)
 
 
 # -- the page
@@ -367,10 +367,10 @@ def stand_in(first: int, mldsa65_seed: bytes = b"") -> Device:
 def test_the_page_of_the_docs_tells_the_same_vector() -> None:
     laptop, phone = stand_in(64), stand_in(128)
     old, new = Kit(bytes(range(32))), Kit(bytes(range(32, 64)))
-    chain = [membership.genesis(old.classic_root, laptop, name="laptop", now=AT)]
-    chain.append(membership.enrol(chain, phone, name="phone", by=laptop.signer, now=AT))
-    chain.append(membership.new_root(chain, new.classic_root, laptop, now=AT, old=old.classic_root))
-    chain.append(membership.revoke(chain, phone.device_id, by=new.classic_root, now=AT))
+    chain = [listmaking.genesis(old.classic_root, laptop, name="laptop", now=AT)]
+    chain.append(listmaking.enrol(chain, phone, name="phone", by=laptop.signer, now=AT))
+    chain.append(listmaking.new_root(chain, new.classic_root, laptop, now=AT, old=old.classic_root))
+    chain.append(listmaking.revoke(chain, phone.device_id, by=new.classic_root, now=AT))
     members = membership.verify_membership(chain, new.classic_root.public)
     assert [one.device_id for one in members] == [laptop.device_id]
     told = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
@@ -383,7 +383,7 @@ def test_the_page_of_the_docs_tells_the_same_vector() -> None:
 def test_the_page_tells_the_vector_of_the_newer_form() -> None:
     seed, kit = bytes(range(64, 96)), Kit(bytes(range(32)))
     laptop = stand_in(64, mldsa65_seed=seed)
-    entry = membership.genesis(kit.strong_root, laptop, name="laptop", now=AT)
+    entry = listmaking.genesis(kit.strong_root, laptop, name="laptop", now=AT)
     body = crypto.unpacked(entry)[0]
     told = " ".join((Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8").split())
     assert f"laptop {laptop.device_id} genesis" in told
@@ -399,16 +399,16 @@ def with_epoch(chain: list[bytes], *devices: Device, by: Device = LAPTOP, number
     """Return the chain with an epoch whose key, in name, goes to these devices."""
     commitment = hashlib.sha256(b"keyferry/epoch/1" + KEY + bytes([number])).digest()
     wraps = {one.device_id: (2, b"wrap for " + one.device_id.encode()) for one in devices}
-    return [*chain, membership.begin_epoch(chain, number, commitment, wraps, by=by.signer, now=AT)]
+    return [*chain, listmaking.begin_epoch(chain, number, commitment, wraps, by=by.signer, now=AT)]
 
 
 def synced() -> list[bytes]:
     """Return a chain as sync makes it: an epoch, one more device with its key, a revocation, a new epoch."""
-    chain = with_epoch([membership.genesis(KIT.root, LAPTOP, name="", now=AT)], LAPTOP)
+    chain = with_epoch([listmaking.genesis(KIT.root, LAPTOP, name="", now=AT)], LAPTOP)
     for device in (PHONE, TABLET):
-        chain.append(membership.enrol(chain, device, name="", by=LAPTOP.signer, now=AT))
+        chain.append(listmaking.enrol(chain, device, name="", by=LAPTOP.signer, now=AT))
         chain = with_epoch(chain, device)
-    chain.append(membership.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=THEN, last=(7, bytes(range(32)))))
+    chain.append(listmaking.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=THEN, last=(7, bytes(range(32)))))
     return with_epoch(chain, LAPTOP, TABLET, number=1)
 
 
@@ -429,7 +429,7 @@ def test_after_a_revocation_an_epoch_is_needed_and_an_old_one_is_none() -> None:
     assert membership.read_chain(SYNCED[:7]).needs_epoch
     kit = (3, b"age")
     commitment = membership.read_chain(SYNCED[:7]).epochs[0].commitment
-    again = membership.begin_epoch(SYNCED[:7], 0, commitment, {"ab" * 16: kit}, by=LAPTOP.signer, now=AT)
+    again = listmaking.begin_epoch(SYNCED[:7], 0, commitment, {"ab" * 16: kit}, by=LAPTOP.signer, now=AT)
     assert membership.read_chain([*SYNCED[:7], again]).needs_epoch
 
 
@@ -505,9 +505,9 @@ def test_an_end_of_a_log_of_another_shape_is_refused(upto: tuple[bytes, ...]) ->
 
 def test_a_device_is_enrolled_by_two_who_are_apart() -> None:
     own, new = LAPTOP.signer, STRANGER.bundle
-    body, signature = membership.propose(SYNCED, new, by=own, now=AT)
-    answer = membership.countersign(body, STRANGER)
-    added = membership.countersigned(body, LAPTOP.bundle.ed25519, signature, new.ed25519, answer)
+    body, signature = listmaking.propose(SYNCED, new, by=own, now=AT)
+    answer = listmaking.countersign(body, STRANGER)
+    added = listmaking.countersigned(body, LAPTOP.bundle.ed25519, signature, new.ed25519, answer)
     assert membership.read_chain([*SYNCED, added]).member(STRANGER.device_id) is not None
     for parts in (
         (LAPTOP.bundle.ed25519, signature, new.ed25519, signature),
@@ -515,22 +515,22 @@ def test_a_device_is_enrolled_by_two_who_are_apart() -> None:
         (LAPTOP.bundle.ed25519, answer, new.ed25519, answer),
         (new.ed25519, answer, new.ed25519, answer),
     ):
-        assert refused([*SYNCED, membership.countersigned(body, *parts)])
+        assert refused([*SYNCED, listmaking.countersigned(body, *parts)])
 
 
 def test_nobody_countersigns_for_another_or_for_something_else() -> None:
-    body, _ = membership.propose(SYNCED, STRANGER.bundle, by=LAPTOP.signer, now=AT)
+    body, _ = listmaking.propose(SYNCED, STRANGER.bundle, by=LAPTOP.signer, now=AT)
     revocation = crypto.unpacked(SYNCED[6])[0]
     with pytest.raises(UsageError):
-        membership.countersign(body, PHONE)
+        listmaking.countersign(body, PHONE)
     for wrong in (b"", body + b"\0", revocation, crypto.packed(*crypto.unpacked(body), b""), body[:-1]):
         with pytest.raises(UsageError):
-            membership.countersign(wrong, STRANGER)
+            listmaking.countersign(wrong, STRANGER)
     for known in (PHONE, LAPTOP):
         with pytest.raises(UsageError, match="enrolled before"):
-            membership.propose(SYNCED, known.bundle, by=LAPTOP.signer, now=AT)
+            listmaking.propose(SYNCED, known.bundle, by=LAPTOP.signer, now=AT)
     with pytest.raises(UsageError, match="revoked on"):
-        membership.propose(SYNCED, STRANGER.bundle, by=PHONE.signer, now=AT)
+        listmaking.propose(SYNCED, STRANGER.bundle, by=PHONE.signer, now=AT)
 
 
 # -- which of two chains stands above
@@ -540,12 +540,12 @@ def three() -> list[bytes]:
     """Return a chain with laptop, phone and tablet, in the order of their seniority."""
     chain = [FIRST]
     for device in (PHONE, TABLET):
-        chain.append(membership.enrol(chain, device, name="", by=LAPTOP.signer, now=AT))
+        chain.append(listmaking.enrol(chain, device, name="", by=LAPTOP.signer, now=AT))
     return chain
 
 
 def revoking(chain: list[bytes], whom: Device, by: Signer) -> list[bytes]:
-    return [*chain, membership.revoke(chain, whom.device_id, by=by, now=AT)]
+    return [*chain, listmaking.revoke(chain, whom.device_id, by=by, now=AT)]
 
 
 def test_a_longer_chain_outranks_its_beginnings() -> None:
@@ -572,7 +572,7 @@ def test_a_revocation_is_not_undone_by_going_on_from_before_it() -> None:
     begun = three()
     revoked = revoking(begun, TABLET, PHONE.signer)
     for by in (TABLET.signer, LAPTOP.signer, KIT.root):
-        other = [*begun, membership.enrol(begun, STRANGER, name="", by=by, now=AT)]
+        other = [*begun, listmaking.enrol(begun, STRANGER, name="", by=by, now=AT)]
         other = with_epoch(other, STRANGER)
         assert seniority.outranks(revoked, other)
         assert not seniority.outranks(other, revoked)
@@ -580,19 +580,19 @@ def test_a_revocation_is_not_undone_by_going_on_from_before_it() -> None:
 
 def test_a_root_of_his_own_does_not_make_a_thief_senior() -> None:
     begun = three()
-    thief = [*begun, membership.new_root(begun, NEW.root, TABLET, now=AT)]
+    thief = [*begun, listmaking.new_root(begun, NEW.root, TABLET, now=AT)]
     thief = revoking(thief, LAPTOP, NEW.root)
     assert seniority.outranks(revoking(begun, TABLET, PHONE.signer), thief)
-    owner = [*begun, membership.new_root(begun, NEXT.root, TABLET, now=AT, old=KIT.root)]
+    owner = [*begun, listmaking.new_root(begun, NEXT.root, TABLET, now=AT, old=KIT.root)]
     assert seniority.outranks(revoking(owner, LAPTOP, NEXT.root), revoking(begun, TABLET, LAPTOP.signer))
 
 
 def test_all_chains_that_part_stand_in_one_order() -> None:
     """So devices that get them in any sequence end with the same one. Found by hand once: three in a circle."""
     begun = three()
-    begun.append(membership.enrol(begun, STRANGER, name="", by=LAPTOP.signer, now=AT))
-    middle = [*begun, membership.new_root(begun, NEW.root, STRANGER, now=AT)]
-    owned = [*begun, membership.new_root(begun, NEXT.root, TABLET, now=AT, old=KIT.root)]
+    begun.append(listmaking.enrol(begun, STRANGER, name="", by=LAPTOP.signer, now=AT))
+    middle = [*begun, listmaking.new_root(begun, NEW.root, STRANGER, now=AT)]
+    owned = [*begun, listmaking.new_root(begun, NEXT.root, TABLET, now=AT, old=KIT.root)]
     epoch = with_epoch(begun, PHONE)
     chains = [begun, middle, owned, epoch]
     for base, keys in (

@@ -9,7 +9,7 @@ import pytest
 
 from tests.vault.killing import killed_at_each_step
 from tests.vault.ring import FileRing, ring_holder
-from vault import device, membership
+from vault import device, listmaking, membership
 from vault.device import Device, new_device
 from vault.errors import DamagedBackup, KeyringUnavailable, VaultExists, WrongKit
 from vault.identity import kits, members, own_chain, own_device
@@ -27,10 +27,10 @@ from vault.store import Store
 AT, NOW = "2026-11-20T10:00:00Z", "2026-11-23T09:00:00Z"
 LAPTOP, PHONE, FRESH, OTHER = (new_device() for _ in range(4))
 KIT, NEXT = new_kit(), new_kit()
-ONE = (membership.genesis(KIT.root, LAPTOP, name="laptop", now=AT),)
-TWO = (*ONE, membership.enrol(ONE, PHONE, name="phone", by=LAPTOP.signer, now=AT))
-PARTED = (*ONE, membership.enrol(ONE, OTHER, name="other", by=KIT.root, now=AT))
-PARTED = (*PARTED, membership.enrol(PARTED, FRESH, name="fresh", by=KIT.root, now=AT))
+ONE = (listmaking.genesis(KIT.root, LAPTOP, name="laptop", now=AT),)
+TWO = (*ONE, listmaking.enrol(ONE, PHONE, name="phone", by=LAPTOP.signer, now=AT))
+PARTED = (*ONE, listmaking.enrol(ONE, OTHER, name="other", by=KIT.root, now=AT))
+PARTED = (*PARTED, listmaking.enrol(PARTED, FRESH, name="fresh", by=KIT.root, now=AT))
 VAULT_ID = membership.vault_id_of(ONE)
 
 
@@ -81,7 +81,7 @@ def test_it_is_the_same_vault_on_a_device_that_the_root_let_in(home: Path) -> No
 
 
 def test_a_kit_that_was_replaced_lets_nobody_in(home: Path) -> None:
-    chain = (*ONE, membership.new_root(ONE, NEXT.root, LAPTOP, now=AT, old=KIT.root))
+    chain = (*ONE, listmaking.new_root(ONE, NEXT.root, LAPTOP, now=AT, old=KIT.root))
     with pytest.raises(WrongKit, match="this kit was replaced on 2026-11-20"):
         rejoin(home, key_file(home), chain=chain)
     assert not home.exists()
@@ -264,7 +264,7 @@ def known(store: Store, own: Device, chain: tuple[bytes, ...]) -> None:
 
 
 def test_a_chain_that_goes_on_is_taken_over(store: Store) -> None:
-    later = (*TWO, membership.revoke(TWO, PHONE.device_id, by=LAPTOP.signer, now=NOW))
+    later = (*TWO, listmaking.revoke(TWO, PHONE.device_id, by=LAPTOP.signer, now=NOW))
     assert catch_up(store, later, KIT.recipient)
     assert own_chain(store) == later
     assert [one.device_id for one in members(store)] == [LAPTOP.device_id]
@@ -272,7 +272,7 @@ def test_a_chain_that_goes_on_is_taken_over(store: Store) -> None:
 
 
 def test_the_kit_of_a_chain_that_goes_on_takes_the_place_of_the_old_one(store: Store) -> None:
-    later = (*TWO, membership.new_root(TWO, NEXT.root, LAPTOP, now=NOW, old=KIT.root))
+    later = (*TWO, listmaking.new_root(TWO, NEXT.root, LAPTOP, now=NOW, old=KIT.root))
     assert catch_up(store, later, NEXT.recipient)
     assert [(one.recipient, one.until) for one in kits(store)] == [(NEXT.recipient, ""), (KIT.recipient, NOW)]
     assert (store.meta("kit_checked_at"), store.meta("recovery_due")) == (None, "1")
@@ -284,7 +284,7 @@ def test_another_chain_is_not(store: Store, kind: str) -> None:
         "the same": TWO,
         "shorter": ONE,
         "parted": PARTED,
-        "without this device": (*TWO, membership.revoke(TWO, LAPTOP.device_id, by=PHONE.signer, now=NOW)),
+        "without this device": (*TWO, listmaking.revoke(TWO, LAPTOP.device_id, by=PHONE.signer, now=NOW)),
     }[kind]
     assert not catch_up(store, chain, NEXT.recipient)
     assert own_chain(store) == TWO

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault import crypto, device, listentry, membership, signing
+from vault import crypto, device, listentry, listmaking, membership, signing
 from vault.device import Device, new_device
 from vault.errors import DamagedVault, UsageError, WrongKit
 from vault.kit import Kit, new_kit
@@ -42,16 +42,16 @@ OLD, OLDER = classic_device(), classic_device()
 
 def mixed() -> list[bytes]:
     """Return a chain that began classic: a strong device joins, a strong root follows, then all may sign."""
-    chain = [membership.genesis(KIT.classic_root, OLD, name="", now=AT)]
-    chain.append(membership.enrol(chain, OLDER, name="", by=OLD.signer, now=AT))
-    chain.append(membership.enrol(chain, LAPTOP, name="", by=OLD.signer, now=AT))
-    chain.append(membership.enrol(chain, PHONE, name="", by=LAPTOP.signer, now=AT))
-    chain.append(membership.new_root(chain, NEXT.root, OLD, now=AT, old=KIT.classic_root))
-    chain.append(membership.revoke(chain, OLDER.device_id, by=NEXT.root, now=AT))
-    chain.append(membership.begin_epoch(chain, 0, bytes(32), {PHONE.device_id: (1, b"x")}, by=OLD.signer, now=AT))
-    chain.append(membership.begin_epoch(chain, 0, bytes(32), {OLD.device_id: (1, b"x")}, by=PHONE.signer, now=AT))
-    chain.append(membership.bring_lost(chain, 1, b"1" * 32, {PHONE.device_id: (1, b"x")}, by=OLD.signer, now=AT))
-    chain.append(membership.bring_lost(chain, 1, b"1" * 32, {OLD.device_id: (1, b"x")}, by=PHONE.signer, now=AT))
+    chain = [listmaking.genesis(KIT.classic_root, OLD, name="", now=AT)]
+    chain.append(listmaking.enrol(chain, OLDER, name="", by=OLD.signer, now=AT))
+    chain.append(listmaking.enrol(chain, LAPTOP, name="", by=OLD.signer, now=AT))
+    chain.append(listmaking.enrol(chain, PHONE, name="", by=LAPTOP.signer, now=AT))
+    chain.append(listmaking.new_root(chain, NEXT.root, OLD, now=AT, old=KIT.classic_root))
+    chain.append(listmaking.revoke(chain, OLDER.device_id, by=NEXT.root, now=AT))
+    chain.append(listmaking.begin_epoch(chain, 0, bytes(32), {PHONE.device_id: (1, b"x")}, by=OLD.signer, now=AT))
+    chain.append(listmaking.begin_epoch(chain, 0, bytes(32), {OLD.device_id: (1, b"x")}, by=PHONE.signer, now=AT))
+    chain.append(listmaking.bring_lost(chain, 1, b"1" * 32, {PHONE.device_id: (1, b"x")}, by=OLD.signer, now=AT))
+    chain.append(listmaking.bring_lost(chain, 1, b"1" * 32, {OLD.device_id: (1, b"x")}, by=PHONE.signer, now=AT))
     return chain
 
 
@@ -89,7 +89,7 @@ def in_place_of(number: int, entry: bytes) -> list[bytes]:
 
 
 def test_a_new_vault_is_signed_by_both_from_its_first_entry() -> None:
-    first = membership.genesis(KIT.root, LAPTOP, name="", now=AT)
+    first = listmaking.genesis(KIT.root, LAPTOP, name="", now=AT)
     found = membership.read_chain([first])
     assert found.roots[0].mldsa65 == KIT.root.mldsa65
     assert found.members[0].bundle.mldsa65 == LAPTOP.mldsa65
@@ -111,8 +111,8 @@ def test_without_the_library_everything_is_as_it_was() -> None:
     kit, one = new_kit(), new_device()
     assert (one.mldsa65, one.bundle.packed[:21]) == (b"", b"\0\0\0\x11keyferry/device/1")
     assert kit.root == kit.classic_root
-    chain = [membership.genesis(kit.root, one, name="", now=AT)]
-    chain.append(membership.enrol(chain, OLD, name="", by=kit.root, now=AT))
+    chain = [listmaking.genesis(kit.root, one, name="", now=AT)]
+    chain.append(listmaking.enrol(chain, OLD, name="", by=kit.root, now=AT))
     assert [form(each) for each in chain] == [1, 1]
     assert accepted(chain)
 
@@ -123,8 +123,8 @@ def test_a_device_whose_library_lost_ml_dsa_keeps_its_id_and_cannot_sign_the_lis
     assert again.device_id == LAPTOP.device_id
     for by in (again.signer, Kit(NEXT.seed).root_among([NEXT.strong_root.public])):
         with pytest.raises(UsageError, match="ML-DSA-65"):
-            membership.revoke(CHAIN, OLD.device_id, by=by, now=AT)
-    assert accepted([*CHAIN, membership.revoke(CHAIN, LAPTOP.device_id, by=OLD.signer, now=AT)])
+            listmaking.revoke(CHAIN, OLD.device_id, by=by, now=AT)
+    assert accepted([*CHAIN, listmaking.revoke(CHAIN, LAPTOP.device_id, by=OLD.signer, now=AT)])
 
 
 def test_a_kit_signs_by_the_root_that_the_vault_has() -> None:
@@ -132,7 +132,7 @@ def test_a_kit_signs_by_the_root_that_the_vault_has() -> None:
     assert KIT.root_among([NEXT.root.public, KIT.strong_root.public]) == KIT.strong_root
     assert KIT.root_among([]) == KIT.root
     with pytest.raises(WrongKit):
-        membership.revoke(CHAIN, OLD.device_id, by=KIT.classic_root, now=AT)
+        listmaking.revoke(CHAIN, OLD.device_id, by=KIT.classic_root, now=AT)
 
 
 # -- who breaks Ed25519
@@ -213,9 +213,9 @@ def test_an_ml_dsa_key_plays_one_part() -> None:
     for known in (PHONE, LAPTOP):
         both = replace(TABLET, mldsa65=known.mldsa65, mldsa65_seed=known.mldsa65_seed)
         with pytest.raises(UsageError):
-            membership.enrol(CHAIN, both, name="", by=LAPTOP.signer, now=AT)
+            listmaking.enrol(CHAIN, both, name="", by=LAPTOP.signer, now=AT)
     alike = replace(LAPTOP, mldsa65=KIT.root.mldsa65, mldsa65_seed=KIT.root.mldsa65_seed)
-    assert not accepted([membership.genesis(KIT.root, alike, name="", now=AT)])
+    assert not accepted([listmaking.genesis(KIT.root, alike, name="", now=AT)])
 
 
 @given(st.data())
@@ -259,14 +259,14 @@ def test_what_was_found_to_hold_without_the_library_is_checked_again_with_it() -
 
 @pytest.fixture
 def young() -> Iterator[list[bytes]]:
-    yield [membership.genesis(KIT.root, LAPTOP, name="", now=AT)]
+    yield [listmaking.genesis(KIT.root, LAPTOP, name="", now=AT)]
 
 
 def test_an_entry_of_each_kind_stays_within_a_few_kilobytes(young: list[bytes]) -> None:
-    young.append(membership.enrol(young, PHONE, name="", by=LAPTOP.signer, now=AT))
-    young.append(membership.enrol(young, TABLET, name="", by=LAPTOP.signer, now=AT))
-    young.append(membership.revoke(young, PHONE.device_id, by=LAPTOP.signer, now=AT, last=(1, bytes(32))))
-    young.append(membership.new_root(young, NEXT.root, LAPTOP, now=AT, old=KIT.root))
+    young.append(listmaking.enrol(young, PHONE, name="", by=LAPTOP.signer, now=AT))
+    young.append(listmaking.enrol(young, TABLET, name="", by=LAPTOP.signer, now=AT))
+    young.append(listmaking.revoke(young, PHONE.device_id, by=LAPTOP.signer, now=AT, last=(1, bytes(32))))
+    young.append(listmaking.new_root(young, NEXT.root, LAPTOP, now=AT, old=KIT.root))
     assert [len(one) < most for one, most in zip(young, (12_500, 10_600, 10_600, 3_700, 12_700), strict=True)] == [
         True
     ] * 5, [len(one) for one in young]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault import crypto, membership, statement
+from vault import crypto, listmaking, statement
 from vault.device import new_device
 from vault.errors import ForgedSignature
 from vault.kit import new_kit
@@ -19,14 +19,14 @@ PURPOSE = b"keyferry/test/1"
 
 def chain_of(*more: str) -> tuple[bytes, ...]:
     """Return a chain of the laptop, to which these happen: phone, revoked, kit."""
-    chain = [membership.genesis(KIT.root, LAPTOP, name="laptop", now=AT)]
+    chain = [listmaking.genesis(KIT.root, LAPTOP, name="laptop", now=AT)]
     for what in more:
         if what == "phone":
-            chain.append(membership.enrol(chain, PHONE, name="phone", by=LAPTOP.signer, now=AT))
+            chain.append(listmaking.enrol(chain, PHONE, name="phone", by=LAPTOP.signer, now=AT))
         elif what == "revoked":
-            chain.append(membership.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT))
+            chain.append(listmaking.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT))
         else:
-            chain.append(membership.new_root(chain, NEXT.root, LAPTOP, now=AT))
+            chain.append(listmaking.new_root(chain, NEXT.root, LAPTOP, now=AT))
     return tuple(chain)
 
 

@@ -137,6 +137,15 @@ def signer_key(known: Known, signed: wire.Signed) -> Ed25519PublicKey:
     return standing.key
 
 
+def first_with(signed: wire.Signed, known: Known, after: Known) -> Known:
+    """Return the membership in which the signer may sign: before a batch or, enrolled by it, behind it."""
+    try:
+        signer_key(known, signed)
+    except Refused:
+        return after
+    return known
+
+
 def joined(known: Known, entries: Sequence[bytes], limits: Limits) -> tuple[Known, tuple[bytes, ...]]:
     """Return the membership with the entries, and those of them that are new.
 
@@ -199,6 +208,20 @@ def _branch(
         tail.append(one)
         head = _previous(one)
     return [*chain[: numbers[head] + 1], *reversed(tail)]
+
+
+def batch_rows(known: Known, parts: Sequence[wire.Part], new: frozenset[bytes]) -> tuple[Row, ...]:
+    """Return the rows of a batch in its order, membership entries that are there already left out.
+
+    ``new`` are those that are not. Raises ``Refused``.
+    """
+    rows = []
+    for part in parts:
+        if part.kind == wire.ENTRY:
+            rows.append(checked_entry(known, part.data))
+        elif part.data in new:
+            rows.append(member_row(part.data))
+    return tuple(rows)
 
 
 def checked_entry(known: Known, data: bytes) -> Row:

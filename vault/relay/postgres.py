@@ -1,103 +1,28 @@
 """A relay's database in PostgreSQL, for several workers: they hold nothing, and wake each other by LISTEN and NOTIFY.
 
-A worker that writes to a vault holds the vault's advisory lock until its commit, and takes the locks of several vaults
-in one order. Everything stands in the schema ``keyferry``; the table of entries is divided by the hash of the vault id.
+Its tables are in ``vault.relay.pgschema``, what a commit looks up and stores in ``vault.relay.pgledger``. A connection
+is lent to one thread at a time; the writing thread has its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, BinaryIO
 
 import psycopg
 
-from vault.errors import CannotWrite, NewerVault
-from vault.relay.storage import (
-    BLOB_STEP,
-    NO_DEVICE,
-    Ledger,
-    Outcome,
-    State,
-    Write,
-    blobs,
-    cut_of,
-    gaps,
-    page_of,
-    places,
-    taken,
-)
+from vault.errors import CannotWrite
+from vault.relay import pgledger, pgschema
+from vault.relay.pgledger import CHANNEL
+from vault.relay.storage import BLOB_STEP, NO_DEVICE, Outcome, State, Write, page_of
 from vault.sync import wire
-from vault.sync.entry import read_header
 
-_PARTITIONS = 16
-_CHANNEL = "keyferry"
-_MOST_NAMED = 120  # vaults in a notification of at most 8,000 bytes
 _LISTEN_SECONDS, _RETRY_SECONDS = 0.25, 1.0
-_SETUP_LOCK = 0x4B46525931
 _ABANDONED = "interval '1 day'"
-_ENTRIES = """
-CREATE TABLE IF NOT EXISTS keyferry.entries (
-    vault bytea NOT NULL,
-    device bytea NOT NULL,
-    seq bigint NOT NULL,
-    hash bytea NOT NULL,
-    arrival bigint NOT NULL,
-    total bigint NOT NULL,
-    kind smallint NOT NULL,
-    body bytea NOT NULL,
-    PRIMARY KEY (vault, device, seq),
-    UNIQUE (vault, arrival)
-) PARTITION BY HASH (vault)
-"""
-_TABLES = (
-    "CREATE SCHEMA IF NOT EXISTS keyferry",
-    """CREATE TABLE IF NOT EXISTS keyferry.vaults (
-        id bytea PRIMARY KEY,
-        made bigint NOT NULL,
-        deleted bigint,
-        blob_bytes bigint NOT NULL DEFAULT 0
-    )""",
-    _ENTRIES,
-    *(
-        f"CREATE TABLE IF NOT EXISTS keyferry.entries_{number} PARTITION OF keyferry.entries"
-        f" FOR VALUES WITH (MODULUS {_PARTITIONS}, REMAINDER {number})"
-        for number in range(_PARTITIONS)
-    ),
-    "ALTER TABLE keyferry.entries ALTER COLUMN body SET STORAGE EXTERNAL",
-    """CREATE TABLE IF NOT EXISTS keyferry.blobs (
-        vault bytea NOT NULL,
-        hash bytea NOT NULL,
-        size bigint NOT NULL,
-        PRIMARY KEY (vault, hash)
-    )""",
-    """CREATE TABLE IF NOT EXISTS keyferry.blob_parts (
-        vault bytea NOT NULL,
-        hash bytea NOT NULL,
-        number integer NOT NULL,
-        made timestamptz NOT NULL DEFAULT now(),
-        body bytea NOT NULL,
-        PRIMARY KEY (vault, hash, number)
-    )""",
-    "ALTER TABLE keyferry.blob_parts ALTER COLUMN body SET STORAGE EXTERNAL",
-    """CREATE UNLOGGED TABLE IF NOT EXISTS keyferry.slots (
-        id text PRIMARY KEY,
-        etag text NOT NULL,
-        ends double precision NOT NULL,
-        body bytea NOT NULL
-    )""",
-)
-_VERSION = 2
-_LATER = (  # what a database of an earlier version may lack
-    f"COMMENT ON SCHEMA keyferry IS 'keyferry relay {_VERSION}'",
-    "ALTER TABLE keyferry.vaults ADD COLUMN IF NOT EXISTS dropped bigint NOT NULL DEFAULT 0",
-    "CREATE INDEX IF NOT EXISTS snapshots ON keyferry.entries (vault, device, seq) WHERE kind = 3",
-)
 _AROUND = """
 SELECT device, seq, body FROM keyferry.entries WHERE vault = %(vault)s AND kind = 3
 UNION ALL
@@ -105,37 +30,6 @@ SELECT next.device, next.seq, next.body FROM keyferry.entries one JOIN keyferry.
     ON next.vault = one.vault AND next.device = one.device AND next.seq = one.seq + 1 AND next.kind <> 3
     WHERE one.vault = %(vault)s AND one.kind = 3
 ORDER BY device, seq
-"""
-_LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%b::bigint[]) AS one(number)"
-_STATES = """
-SELECT v.id, v.deleted, v.blob_bytes, v.dropped, newest.arrival, newest.total, head.seq, head.hash
-FROM unnest(%b::bytea[]) AS wanted(id)
-JOIN keyferry.vaults v ON v.id = wanted.id
-CROSS JOIN LATERAL (
-    SELECT arrival, total FROM keyferry.entries e WHERE e.vault = wanted.id ORDER BY arrival DESC LIMIT 1
-) newest
-CROSS JOIN LATERAL (
-    SELECT seq, hash FROM keyferry.entries e WHERE e.vault = wanted.id AND e.device = %s ORDER BY seq DESC LIMIT 1
-) head
-"""
-_HEADS = """
-SELECT wanted.vault, wanted.device, head.seq, head.hash
-FROM unnest(%b::bytea[], %b::bytea[]) AS wanted(vault, device)
-CROSS JOIN LATERAL (
-    SELECT seq, hash FROM keyferry.entries e
-    WHERE e.vault = wanted.vault AND e.device = wanted.device ORDER BY seq DESC LIMIT 1
-) head
-"""
-_HASHES = """
-SELECT e.vault, e.device, e.seq, e.hash
-FROM unnest(%b::bytea[], %b::bytea[], %b::bigint[]) AS wanted(vault, device, seq)
-JOIN keyferry.entries e ON e.vault = wanted.vault AND e.device = wanted.device AND e.seq = wanted.seq
-"""
-_INSERT = """
-INSERT INTO keyferry.entries (vault, device, seq, hash, arrival, total, kind, body)
-SELECT * FROM unnest(
-    %b::bytea[], %b::bytea[], %b::bigint[], %b::bytea[], %b::bigint[], %b::bigint[], %b::smallint[], %b::bytea[]
-)
 """
 
 
@@ -149,22 +43,11 @@ class PostgresStorage:
         self._writer: psycopg.Connection[Any] | None = None
         self._writer_pid = 0
         self._idle: list[psycopg.Connection[Any]] = []
-        self._temporary = tempfile.TemporaryDirectory(prefix="keyferry-relay-")
         try:
-            with self._connected() as db, db.transaction():
-                db.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
-                if db.execute("SELECT to_regclass('keyferry.slots')").fetchone() == (None,):
-                    for sql in _TABLES:
-                        db.execute(sql)
-                _check_version(db)
-                for sql in _LATER:
-                    db.execute(sql)
+            with self._connected() as db:
+                pgschema.prepare(db)
         except psycopg.Error as error:
-            self._temporary.cleanup()
             raise _cannot(error) from None
-        except NewerVault:
-            self._temporary.cleanup()
-            raise
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See ``Storage``."""
@@ -174,11 +57,9 @@ class PostgresStorage:
         db = self._writer
         try:
             with db.pipeline(), db.transaction():  # one round trip to look, one to write
-                vaults = sorted({write.vault for write in writes})
-                db.execute(_LOCK, (sorted(map(_number_of, vaults)),))
-                ledger = self._load(db, writes, vaults)
+                ledger = pgledger.load(db, writes)
                 outcomes = [write.decide(ledger) for write in writes]
-                self._store(db, ledger)
+                pgledger.store(db, ledger)
         except psycopg.Error:
             if db.broken or db.closed:
                 self._writer = None
@@ -188,7 +69,7 @@ class PostgresStorage:
     def state(self, vault: bytes) -> State | None:
         """See ``Storage``."""
         with self._reading() as db:
-            return _states(db, [vault]).get(vault)
+            return pgledger.states(db, [vault]).get(vault)
 
     def members(self, vault: bytes) -> list[bytes]:
         """See ``Storage``."""
@@ -218,14 +99,15 @@ class PostgresStorage:
         page = page_of(rows, after, limit, most_bytes, lambda: newest)
         return wire.Page(page.cursor, page.more or (bool(page.entries) and page.cursor < newest), page.entries)
 
-    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
+    def stage(self, vault: bytes, digest: bytes, file: BinaryIO) -> None:
         """See ``Storage``."""
         sql = (
             "INSERT INTO keyferry.blob_parts (vault, hash, number, body) VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING"
         )
-        with self._reading() as db, db.transaction(), file.open("rb") as source:
+        file.seek(0)
+        with self._reading() as db, db.transaction():
             number = 0
-            while step := source.read(BLOB_STEP):
+            while step := file.read(BLOB_STEP):
                 db.execute(sql, (vault, digest, number, step))
                 number += 1
 
@@ -255,7 +137,7 @@ class PostgresStorage:
             rows = db.execute("SELECT id FROM keyferry.vaults WHERE deleted < %s", (before_ms,)).fetchall()
             for (vault,) in rows:
                 with db.transaction():
-                    db.execute(_LOCK, ([_number_of(vault)],))
+                    pgledger.lock(db, [vault])
                     sql = "DELETE FROM keyferry.vaults WHERE id = %s AND deleted < %s"
                     if not db.execute(sql, (vault, before_ms)).rowcount:
                         continue
@@ -293,7 +175,7 @@ class PostgresStorage:
                  SELECT count(*), coalesce(sum(size), 0) FROM gone"""
         count = 0
         with self._reading() as db, db.transaction():
-            db.execute(_LOCK, ([_number_of(vault)],))
+            pgledger.lock(db, [vault])
             for device, seq in before.items():
                 number, size = db.execute(sql, (vault, device, seq)).fetchone() or (0, 0)
                 db.execute("UPDATE keyferry.vaults SET dropped = dropped + %s WHERE id = %s", (size, vault))
@@ -305,16 +187,16 @@ class PostgresStorage:
         with self._reading() as db:
             db.execute("SELECT 1 FROM keyferry.vaults LIMIT 1").fetchall()
 
-    def temporary(self) -> Path:
-        """See ``Storage``."""
-        return Path(self._temporary.name) / secrets.token_hex(16)
+    def temporary(self) -> AbstractContextManager[BinaryIO]:
+        """See ``Storage``; the file has no name, so that a killed process leaves none."""
+        return tempfile.TemporaryFile(prefix="keyferry-relay-")
 
     def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
         """See ``Storage``."""
         while not self._closed.is_set():
             try:
                 with self._connected() as db:
-                    db.execute(f"LISTEN {_CHANNEL}")
+                    db.execute(f"LISTEN {CHANNEL}")
                     hear({})
                     while not self._closed.is_set():
                         for heard in db.notifies(timeout=_LISTEN_SECONDS):
@@ -329,7 +211,6 @@ class PostgresStorage:
         for db in [*self._idle, *([self._writer] if self._writer else [])]:
             with contextlib.suppress(psycopg.Error):
                 db.close()
-        self._temporary.cleanup()
 
     def open_slot(self, slot: str, etag: str, ends: float, body: bytes, most: int, now: float) -> bool:
         """Keep a new slot of a rendezvous and forget those that ended; False if there are too many."""
@@ -352,65 +233,15 @@ class PostgresStorage:
         sql = "UPDATE keyferry.slots SET etag = %s, body = %s WHERE id = %s AND etag = %s"
         with self._reading() as db:
             done = db.execute(sql, (new, body, slot, old)).rowcount == 1
-            db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, f"{slot}:0"))
+            db.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{slot}:0"))
         return done
 
     def burn_slot(self, slot: str) -> bool:
         """Forget a slot; False if there is none."""
         with self._reading() as db:
             done = db.execute("DELETE FROM keyferry.slots WHERE id = %s", (slot,)).rowcount == 1
-            db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, f"{slot}:0"))
+            db.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{slot}:0"))
         return done
-
-    def _load(self, db: psycopg.Connection[Any], writes: Sequence[Write], vaults: list[bytes]) -> Ledger:
-        wanted = places(writes)
-        pairs = list({place[:2] for place in wanted})
-        states = db.execute(_STATES, (vaults, NO_DEVICE), binary=True)
-        heads = db.execute(_HEADS, ([one[0] for one in pairs], [one[1] for one in pairs]), binary=True)
-        ledger = Ledger(vaults=_read_states(states))
-        ledger.heads.update({(vault, device): (seq, newest) for vault, device, seq, newest in heads})
-        if known := taken(wanted, ledger):
-            found = db.execute(_HASHES, tuple(map(list, zip(*known, strict=True))), binary=True)
-            ledger.hashes.update({(vault, device, seq): existing for vault, device, seq, existing in found})
-        for vault in gaps(wanted, ledger):
-            sql = "SELECT body FROM keyferry.entries WHERE vault = %s AND kind = 3"
-            bodies = db.execute(sql, (vault,), binary=True)
-            ledger.cuts[vault] = [cut for (body,) in bodies if (cut := cut_of(read_header(body)))]
-        for blob in blobs(writes):
-            if db.execute("SELECT 1 FROM keyferry.blobs WHERE vault = %s AND hash = %s", blob).fetchone():
-                ledger.blobs.add(blob)
-        return ledger
-
-    def _store(self, db: psycopg.Connection[Any], ledger: Ledger) -> None:
-        for vault, made in ledger.made:
-            db.execute("INSERT INTO keyferry.vaults (id, made) VALUES (%s, %s)", (vault, made))
-        if ledger.placed:
-            columns = zip(
-                *(
-                    (
-                        one.vault,
-                        one.row.device,
-                        one.seq,
-                        one.row.hash,
-                        one.arrival,
-                        one.total,
-                        one.row.kind,
-                        one.row.body,
-                    )
-                    for one in ledger.placed
-                ),
-                strict=True,
-            )
-            db.execute(_INSERT, tuple(map(list, columns)))
-        for vault, at in ledger.marked.items():
-            db.execute("UPDATE keyferry.vaults SET deleted = %s WHERE id = %s", (at, vault))
-        for vault, digest, size in ledger.kept:
-            db.execute("INSERT INTO keyferry.blobs (vault, hash, size) VALUES (%s, %s, %s)", (vault, digest, size))
-            db.execute("UPDATE keyferry.vaults SET blob_bytes = blob_bytes + %s WHERE id = %s", (size, vault))
-        cursors = {one.vault: one.arrival for one in ledger.placed}
-        named = [f"{vault.hex()}:{cursor}" for vault, cursor in cursors.items()]
-        for at in range(0, len(named), _MOST_NAMED):
-            db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, " ".join(named[at : at + _MOST_NAMED])))
 
     @contextmanager
     def _reading(self) -> Iterator[psycopg.Connection[Any]]:
@@ -439,24 +270,6 @@ class PostgresStorage:
         return db
 
 
-def _check_version(db: psycopg.Connection[Any]) -> None:
-    (told,) = db.execute("SELECT obj_description(to_regnamespace('keyferry'), 'pg_namespace')").fetchone() or ("",)
-    number = (told or "").rpartition(" ")[2]
-    if number.isdecimal() and int(number) > _VERSION:
-        raise NewerVault("the database was written by a newer relay", hint="update Keyferry")
-
-
-def _states(db: psycopg.Connection[Any], vaults: Sequence[bytes]) -> dict[bytes, State]:
-    return _read_states(db.execute(_STATES, (list(vaults), NO_DEVICE), binary=True))
-
-
-def _read_states(found: psycopg.Cursor[Any]) -> dict[bytes, State]:
-    return {
-        vault: State(head, seq, arrival, total, blob_bytes, dropped, deleted is not None)
-        for vault, deleted, blob_bytes, dropped, arrival, total, seq, head in found
-    }
-
-
 def _newest(db: psycopg.Connection[Any], vault: bytes) -> int:
     row = db.execute("SELECT max(arrival) FROM keyferry.entries WHERE vault = %s", (vault,)).fetchone()
     return int(row[0] or 0) if row else 0
@@ -465,10 +278,6 @@ def _newest(db: psycopg.Connection[Any], vault: bytes) -> int:
 def _heard(payload: str) -> dict[bytes, int]:
     pairs = (one.split(":") for one in payload.split())
     return {bytes.fromhex(vault): int(cursor) for vault, cursor in pairs}
-
-
-def _number_of(vault: bytes) -> int:
-    return int.from_bytes(vault[:8], "big", signed=True)
 
 
 def _cannot(error: psycopg.Error) -> CannotWrite:

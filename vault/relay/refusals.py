@@ -39,3 +39,33 @@ def malformed(sentence: str) -> Refused:
 def fork(existing: bytes) -> Refused:
     """Return the answer to an entry in whose place another stands; the body is that one's hash."""
     return Refused(409, "fork", "another entry stands in this place", body=wire.write_hash(existing))
+
+
+def too_large() -> Refused:
+    """Return the answer to a body that is larger than the endpoint takes."""
+    return Refused(413, "too-large", "the body is too large")
+
+
+def full() -> Refused:
+    """Return the answer to what would make a vault larger than the relay lets it become."""
+    return Refused(507, "quota", "the vault holds as much as this relay takes")
+
+
+def gone() -> Refused:
+    """Return the answer about a vault in its days of grace."""
+    return Refused(410, "deleted", "the vault was deleted by its root key")
+
+
+def no_vault() -> Refused:
+    """Return the answer about a vault that is not here."""
+    return Refused(404, "no-such-vault", "the relay has no such vault")
+
+
+def no_slot() -> Refused:
+    """Return the answer about a slot that is not here."""
+    return Refused(404, "no-such-slot", "there is no such slot, or its time is over")
+
+
+def nothing() -> Refused:
+    """Return the answer where no endpoint is."""
+    return Refused(404, "nothing-here", "there is nothing here")

@@ -13,9 +13,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from vault.errors import DamagedVault, NewerVault
 from vault.files import held, make_private_folder, sync_folder, write_errors
@@ -28,14 +29,13 @@ from vault.relay.storage import (
     State,
     Write,
     blobs,
-    cut_of,
+    cuts_in,
     gaps,
     page_of,
     places,
     taken,
 )
 from vault.sync import wire
-from vault.sync.entry import read_header
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS vaults (
@@ -160,17 +160,15 @@ class SqliteStorage:
         with closing(found):
             return page_of(found, after, limit, most_bytes, lambda: _newest(self._reader(), vault))
 
-    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
+    def stage(self, vault: bytes, digest: bytes, file: BinaryIO) -> None:
         """See ``Storage``."""
         target = self._blob_path(vault, digest)
         with write_errors(target):
             make_private_folder(target.parent)
-            handle = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.replace(file, target)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.replace(file.name, target)
             sync_folder(target.parent)
             sync_folder(self._blobs)
 
@@ -228,9 +226,16 @@ class SqliteStorage:
                 db.close()
         self._ends.close()
 
-    def temporary(self) -> Path:
-        """Return a name for bytes on their way to becoming a blob, on the same file system."""
-        return self._blobs / f".{secrets.token_hex(16)}.partial"
+    @contextmanager
+    def temporary(self) -> Iterator[BinaryIO]:
+        """See ``Storage``; the file is on the file system of the blobs."""
+        path = self._blobs / f".{secrets.token_hex(16)}.partial"
+        try:
+            with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                yield file
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
         """See ``Storage``; nobody else writes here."""
@@ -272,7 +277,7 @@ class SqliteStorage:
                 ledger.hashes[place] = found[0]
         for vault in gaps(wanted, ledger):
             bodies = db.execute("SELECT body FROM entries WHERE vault = ? AND kind = 3", (vault,))
-            ledger.cuts[vault] = [cut for (body,) in bodies if (cut := cut_of(read_header(body)))]
+            ledger.cuts[vault] = cuts_in(body for (body,) in bodies)
         for blob in blobs(writes):
             if db.execute("SELECT 1 FROM blobs WHERE vault = ? AND hash = ?", blob).fetchone():
                 ledger.blobs.add(blob)
@@ -297,7 +302,7 @@ class SqliteStorage:
         while at < len(placed):
             count = next(size for size in _TOGETHER if size <= len(placed) - at)
             sql = "INSERT INTO entries VALUES " + ", ".join([_ROW] * count)  # noqa: S608
-            self._writer.execute(sql, [column for one in placed[at : at + count] for column in _columns(one)])
+            self._writer.execute(sql, [column for one in placed[at : at + count] for column in one.columns])
             at += count
 
     def _remember(self, ledger: Ledger) -> None:
@@ -382,11 +387,6 @@ def _drop(db: sqlite3.Connection, vault: bytes, before: Mapping[bytes, int]) -> 
         count += db.execute(f"DELETE FROM entries WHERE {earlier}", place).rowcount  # noqa: S608 - fixed text
     db.execute("COMMIT")
     return count
-
-
-def _columns(one: Placed) -> tuple[bytes | int, ...]:
-    row = one.row
-    return (one.vault, row.device, one.seq, row.hash, one.arrival, one.total, row.kind, row.body)
 
 
 def _state(db: sqlite3.Connection, vault: bytes) -> State | None:

@@ -11,15 +11,15 @@ nothing. Nobody is answered before the transaction is on the disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
-from vault.relay.refusals import Refused, fork
+from vault.relay.refusals import Refused, fork, full
 from vault.sync import settling, wire
-from vault.sync.entry import Header
+from vault.sync.entry import Header, read_header
 
 MEMBER, ENTRY, SNAP = 1, 2, 3
 NO_DEVICE = bytes(16)
@@ -50,6 +50,12 @@ class Placed(msgspec.Struct, frozen=True):
     seq: int
     arrival: int
     total: int
+
+    @property
+    def columns(self) -> tuple[bytes | int, ...]:
+        """What a database keeps of it: vault, device, seq, hash, arrival, total, kind, body."""
+        row = self.row
+        return (self.vault, row.device, self.seq, row.hash, self.arrival, self.total, row.kind, row.body)
 
 
 @dataclass(slots=True)
@@ -115,7 +121,7 @@ class Append(msgspec.Struct, frozen=True):
         except Refused as refused:
             return refused
         if state.size + sum(len(row.body) for row in new) > self.most_bytes:
-            return Refused(507, "quota", "the vault holds as much as this relay takes")
+            return full()
         _place(ledger, self.vault, state, new)
         return state.arrival
 
@@ -196,7 +202,7 @@ class Keep:
         if (self.vault, self.digest) in ledger.blobs:
             return state.arrival
         if state.size + self.size > self.most_bytes:
-            return Refused(507, "quota", "the vault holds as much as this relay takes")
+            return full()
         state.blob_bytes += self.size
         ledger.blobs.add((self.vault, self.digest))
         ledger.kept.append((self.vault, self.digest, self.size))
@@ -224,8 +230,8 @@ class Storage(Protocol):
     def page(self, vault: bytes, after: int, limit: int, most_bytes: int) -> wire.Page:
         """Return what arrived behind the cursor: one entry at least if there is one."""
 
-    def stage(self, vault: bytes, digest: bytes, file: Path) -> None:
-        """Make the bytes of a blob durable; it is not the vault's before ``Keep``."""
+    def stage(self, vault: bytes, digest: bytes, file: BinaryIO) -> None:
+        """Make the bytes of a blob durable, which a temporary file holds; it is not the vault's before ``Keep``."""
 
     def blob_size(self, vault: bytes, digest: bytes) -> int | None:
         """Return the size of a blob of the vault, or None."""
@@ -251,8 +257,8 @@ class Storage(Protocol):
     def check(self) -> None:
         """Raise whatever keeps the database from answering."""
 
-    def temporary(self) -> Path:
-        """Return a name for the bytes of a blob on their way here."""
+    def temporary(self) -> AbstractContextManager[BinaryIO]:
+        """Lend a private file for the bytes of a blob on their way here; after the block only what was staged stays."""
 
     def listen(self, hear: Callable[[Mapping[bytes, int]], None]) -> None:
         """Call ``hear`` with the vaults others wrote to and their cursors, with none after missing some; until closed.
@@ -312,6 +318,11 @@ def cut_of(header: Header) -> Cut | None:
     if header.kind != settling.SNAP:
         return None
     return {bytes.fromhex(device): (head.seq, head.hash) for device, head in settling.cut_of(header).items()}
+
+
+def cuts_in(bodies: Iterable[bytes]) -> list[Cut]:
+    """Return what the snapshots among entries stand for."""
+    return [cut for body in bodies if (cut := cut_of(read_header(body)))]
 
 
 def _is_bridged(row: Row, cuts: Iterable[Cut]) -> bool:

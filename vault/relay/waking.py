@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from vault.relay.refusals import unavailable
 
 
 class Bells:
     """Wakes those who wait, by the 16 bytes of what they wait for; only inside the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._waiting: dict[bytes, set[asyncio.Future[int]]] = {}
         self.count = 0
         self.silent = False
@@ -26,15 +30,20 @@ class Bells:
         self.silent = True
         self.ring({})
 
-    def register(self, name: bytes) -> asyncio.Future[int]:
-        """Return what will be rung; give it back by ``forget``."""
+    @contextmanager
+    def heard(self, name: bytes) -> Iterator[asyncio.Future[int]]:
+        """Lend what will be rung; raises ``Refused`` if too many are waiting."""
+        if self.count >= self._most:
+            raise unavailable("too many are waiting")
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, set()).add(future)
         self.count += 1
-        return future
+        try:
+            yield future
+        finally:
+            self._forget(name, future)
 
-    def forget(self, name: bytes, future: asyncio.Future[int]) -> None:
-        """Take a waiting one away."""
+    def _forget(self, name: bytes, future: asyncio.Future[int]) -> None:
         self.count -= 1
         waiting = self._waiting[name]
         waiting.discard(future)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from vault import identity, membership, moment, seniority
+from vault import identity, listmaking, membership, moment, seniority
 from vault.device import Device
 from vault.errors import DamagedVault, ForgedEntry, NotSynced
 from vault.kit import Kit
@@ -39,7 +39,7 @@ def new_epoch(store: Store, chain: Sequence[bytes], now: moment.Instant) -> tupl
     wraps = _wraps(found, key, number, [member.device_id for member in found.members])
     wraps |= _for_kit(store, key)
     own = identity.own_device(store)
-    added = membership.begin_epoch(chain, number, epochs.commitment_of(key), wraps, by=own.signer, now=now)
+    added = listmaking.begin_epoch(chain, number, epochs.commitment_of(key), wraps, by=own.signer, now=now)
     longer = (*chain, added)
     identity.write_membership(store, longer)
     log.keep_epoch_key(store, number, key)
@@ -74,7 +74,7 @@ def seal_to_kit(store: Store, now: moment.Instant) -> None:
         found = read(chain)
         if number < len(found.epochs) and epochs.kit_id(recipient) not in found.epochs[number].wraps:
             commitment = epochs.commitment_of(key)
-            added = membership.begin_epoch(chain, number, commitment, _for_kit(store, key), by=own.signer, now=now)
+            added = listmaking.begin_epoch(chain, number, commitment, _for_kit(store, key), by=own.signer, now=now)
             identity.write_membership(store, (*chain, added))
 
 
@@ -87,7 +87,7 @@ def enrol(store: Store, bundle_owner: membership.Member, added: bytes, now: mome
             found = membership.read_chain(chain)
             wraps = _wraps(found, key, number, [bundle_owner.device_id])
             commitment = epochs.commitment_of(key)
-            chain = (*chain, membership.begin_epoch(chain, number, commitment, wraps, by=own.signer, now=now))
+            chain = (*chain, listmaking.begin_epoch(chain, number, commitment, wraps, by=own.signer, now=now))
         identity.write_membership(store, chain)
     return chain
 
@@ -109,7 +109,7 @@ def bring_lost(store: Store, now: moment.Instant) -> None:
         lacking = [member.device_id for member in found.members if member.device_id not in has]
         wraps = _wraps(found, key, number, lacking) | to_kit
         if wraps:
-            added = membership.bring_lost(chain, number, commitment, wraps, by=own.signer, now=now)
+            added = listmaking.bring_lost(chain, number, commitment, wraps, by=own.signer, now=now)
             identity.write_membership(store, (*chain, added))
 
 
@@ -135,7 +135,7 @@ def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
         chain, own = identity.own_chain(store), identity.own_device(store)
         if read(chain).member(own.device_id) is not None:
             return
-        chain = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(read(chain).root_publics), now=now))
+        chain = (*chain, listmaking.enrol(chain, own, name="", by=kit.root_among(read(chain).root_publics), now=now))
         found = read(chain)
         for epoch in found.epochs:
             wrapped = epoch.wraps.get(epochs.kit_id(kit.recipient))
@@ -146,7 +146,7 @@ def enrol_anew(store: Store, kit: Kit, now: moment.Instant) -> None:
                 continue
             log.keep_epoch_key(store, epoch.number, key)
             wraps = _wraps(read(chain), key, epoch.number, [own.device_id])
-            added = membership.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.signer, now=now)
+            added = listmaking.begin_epoch(chain, epoch.number, epoch.commitment, wraps, by=own.signer, now=now)
             chain = (*chain, added)
         identity.write_membership(store, chain)
         learn_lost_by_kit(store, kit)
@@ -164,7 +164,7 @@ def revoke(store: Store, device_id: str, now: moment.Instant, *, kit: Kit | None
         upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
         counted = upto if log.is_on(store) else None
         by = kit.root_among(read(chain).root_publics) if kit is not None else own.signer
-        chain = (*chain, membership.revoke(chain, device_id, by=by, now=now, last=counted))
+        chain = (*chain, listmaking.revoke(chain, device_id, by=by, now=now, last=counted))
         identity.write_membership(store, chain)
         if log.is_on(store):
             chain = new_epoch(store, chain, now)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from vault import device, membership, newkit
+from vault import device, listmaking, membership, newkit
 from vault.device import Device
 from vault.errors import RelayMisbehaves, WrongKit
 from vault.identity import name_device, write_membership
@@ -84,7 +84,7 @@ def rejoin_by_kit(
     found = membership.read_chain(chain)
     if not kit.is_root(found.root, found.roots[-1].mldsa65):
         raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
-    longer = (*chain, membership.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
+    longer = (*chain, listmaking.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
     longer = with_keys(longer, epoch_keys_of(chain, kit), own, now)
     there.push([(travel.MEMBER, one) for one in longer[len(chain) :]])
     joined = Joined(

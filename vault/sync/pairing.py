@@ -31,7 +31,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from vault import crypto, identity, membership
+from vault import crypto, identity, listmaking, membership
 from vault.device import Bundle, Device, read_bundle
 from vault.errors import DamagedVault, PairingFailed, UsageError
 from vault.membership import Member
@@ -240,10 +240,10 @@ class Inviter:
             )
         store, own = self._store, identity.own_device(self._store)
         chain = identity.own_chain(store)
-        body, signature = membership.propose(chain, self._bundle, by=own.signer, now=now)
+        body, signature = listmaking.propose(chain, self._bundle, by=own.signer, now=now)
         self._talk.say(body, signature)
         (answer,) = self._talk.hear(1)
-        added = membership.countersigned(body, own.bundle.ed25519, signature, self._bundle.ed25519, answer)
+        added = listmaking.countersigned(body, own.bundle.ed25519, signature, self._bundle.ed25519, answer)
         member = _member_in((*chain, added), self._bundle.device_id)
         if member is None:
             self._talk.burn()
@@ -320,7 +320,7 @@ class Newcomer:
 
     def _countersigned(self, body: bytes) -> bytes:
         try:
-            return membership.countersign(body, self._device)
+            return listmaking.countersign(body, self._device)
         except UsageError:
             self._talk.burn()
             raise PairingFailed("the other device enrols somebody else", hint="begin again: device pair") from None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from vault import identity, membership, moment, newkit, seniority
+from vault import identity, listmaking, membership, moment, newkit, seniority
 from vault.errors import NoSuchItem, UsageError
 from vault.kit import Kit
 from vault.membership import Member
@@ -59,7 +59,7 @@ def end(store: Store, device_id: str, now_ms: int, *, kit: Kit | None = None) ->
     own = identity.own_device(store).signer
     by = kit.root_among(membership.read_chain(begun).root_publics) if kit is not None else own
     upto = (last.seq, last.hash) if last is not None else (0, bytes(32))
-    added = membership.revoke(begun, device_id, by=by, now=now, last=upto)
+    added = listmaking.revoke(begun, device_id, by=by, now=now, last=upto)
     if not seniority.outranks((*begun, added), identity.own_chain(store)):
         raise UsageError(
             f"{doubtful.device} belongs to the vault for longer, and has revoked a device since: it has the last word",

@@ -17,7 +17,7 @@ from tests.vault.relay.calling import (
     log_of,
     member,
 )
-from vault import membership
+from vault import listmaking, membership
 from vault.relay.quota import Limits
 from vault.sync import entry, wire
 
@@ -154,7 +154,7 @@ def nothing_goes_while_a_member_has_not_seen_the_snapshot_or_a_revocation_cuts_i
     caller.append(TABLET, vault, wire.Part(wire.ENTRY, third.write(seen=own.head)))
     assert caller.relay.drop_settled() == 0
     cut = (2, entry.hash_of(third.entries[1]))
-    chain.append(membership.revoke(chain, TABLET.device_id, by=PHONE.signer, now=AT, last=cut))
+    chain.append(listmaking.revoke(chain, TABLET.device_id, by=PHONE.signer, now=AT, last=cut))
     others.chain = chain
     assert caller.append(PHONE, vault, wire.Part(wire.MEMBER, chain[-1])).status == 200
     assert caller.append(PHONE, vault, wire.Part(wire.ENTRY, others.write(seen=own.head))).status == 200
@@ -210,9 +210,9 @@ def members_come_and_go_with_entries_that_name_them(caller: Caller) -> None:
     chain, vault = vault_of(caller)
     log, left = log_of(chain, LAPTOP), log_of(chain, PHONE)
     caller.append(PHONE, vault, *left.parts(2))
-    chain = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    chain = [*chain, listmaking.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
     head = (2, entry.hash_of(left.entries[-1]))
-    gone = membership.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT, last=head)
+    gone = listmaking.revoke(chain, PHONE.device_id, by=LAPTOP.signer, now=AT, last=head)
     log.chain = after = [*chain, gone]
     assert caller.append(LAPTOP, vault, *map(member, after[2:]), *log.parts(1)).status == 200
     assert caller.append(PHONE, vault, *left.parts(1)).word == "revoked"
@@ -286,7 +286,7 @@ async def purged(caller: Caller) -> int:
     """Remove what was deleted long ago, in the relay's own thread."""
     relay = caller.relay
     before = int((caller.clock() - relay.limits.grace_days * DAY) * 1000)
-    return await relay._in_thread(relay.storage.purge, before)
+    return await relay.threads.run(relay.storage.purge, before)
 
 
 def vaults_know_nothing_of_each_other(caller: Caller) -> None:
@@ -319,8 +319,8 @@ def a_slot_carries_words_both_ways_and_burns(caller: Caller) -> None:
 def what_stands_on_a_list_that_lost_is_taken(caller: Caller) -> None:
     """By whoever brings it, if its writer was a member there; the list comes first and goes to the others as well."""
     chain, vault = vault_of(caller)
-    above = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
-    lost = [*chain, membership.enrol(chain, STRANGER, name="", by=PHONE.signer, now=AT)]
+    above = [*chain, listmaking.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    lost = [*chain, listmaking.enrol(chain, STRANGER, name="", by=PHONE.signer, now=AT)]
     own, guest = log_of(lost, PHONE), log_of(lost, STRANGER)
     assert caller.append(LAPTOP, vault, member(above[-1])).status == 200
     written = [*own.parts(2), *guest.parts(1)]
@@ -329,7 +329,7 @@ def what_stands_on_a_list_that_lost_is_taken(caller: Caller) -> None:
     assert caller.append(STRANGER, vault, *guest.parts(1)).word == "not-a-member"
     late = log_of(lost, TABLET).parts(1)
     assert caller.append(PHONE, vault, *late).word == "not-a-member"
-    caller.relay._known.clear()
+    caller.relay.memberships.forget(vault)
     own.chain = above
     assert caller.append(PHONE, vault, *own.parts(1)).status == 200
     data = [one.data for one in caller.page(TABLET, vault).entries]
@@ -339,12 +339,12 @@ def what_stands_on_a_list_that_lost_is_taken(caller: Caller) -> None:
 
 def a_list_that_lost_may_yet_stand_above(caller: Caller) -> None:
     chain, vault = vault_of(caller)
-    first = [*chain, membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
-    other = [*chain, membership.enrol(chain, STRANGER, name="", by=PHONE.signer, now=AT)]
+    first = [*chain, listmaking.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    other = [*chain, listmaking.enrol(chain, STRANGER, name="", by=PHONE.signer, now=AT)]
     log = log_of(first, LAPTOP)
     assert caller.append(LAPTOP, vault, member(first[-1]), *log.parts(1)).status == 200
     assert caller.append(PHONE, vault, member(other[-1])).status == 200
-    other.append(membership.revoke(other, LAPTOP.device_id, by=PHONE.signer, now=AT, last=(2, bytes(32))))
+    other.append(listmaking.revoke(other, LAPTOP.device_id, by=PHONE.signer, now=AT, last=(2, bytes(32))))
     assert caller.append(PHONE, vault, member(other[-1])).status == 200
     assert caller.append(STRANGER, vault, *log.parts(1)).status == 200
     assert caller.append(STRANGER, vault, *log.parts(1)).word == "not-a-member"  # behind the last that counts
@@ -352,7 +352,7 @@ def a_list_that_lost_may_yet_stand_above(caller: Caller) -> None:
         assert caller.heads(STRANGER, vault).membership == membership.head_of(other)
         assert caller.signed(LAPTOP, "GET", f"/v1/vaults/{vault}/heads").word == "revoked"
         assert caller.signed(TABLET, "GET", f"/v1/vaults/{vault}/heads").word == "not-a-member"
-        caller.relay._known.clear()
+        caller.relay.memberships.forget(vault)
 
 
 CLAIMS: tuple[Callable[[Caller], None], ...] = (

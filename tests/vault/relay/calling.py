@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from vault import membership
+from vault import listmaking, membership
 from vault.device import Device, new_device
 from vault.kit import Kit, new_kit
 from vault.relay.app import Relay
@@ -55,9 +55,9 @@ class Answer:
 def chain_of(*devices: Device, kit: Kit = KIT) -> list[bytes]:
     """Return the chain of a vault with these devices; the first enrols the others."""
     first, *others = devices
-    chain = [membership.genesis(kit.root, first, name="", now=AT)]
+    chain = [listmaking.genesis(kit.root, first, name="", now=AT)]
     for one in others:
-        chain.append(membership.enrol(chain, one, name="", by=first.signer, now=AT))
+        chain.append(listmaking.enrol(chain, one, name="", by=first.signer, now=AT))
     return chain
 
 

@@ -29,7 +29,7 @@ from tests.vault.relay.calling import (
     member,
     running,
 )
-from vault import crypto, membership
+from vault import crypto, listmaking, membership
 from vault.device import new_device
 from vault.relay import checking
 from vault.relay.app import Relay
@@ -191,7 +191,7 @@ def test_a_body_longer_than_it_said_is_cut_off(caller: Caller) -> None:
     target, body = f"/v1/vaults/{VAULT}/entries", bytes(wire.MOST_SINGLE + 1)
     headers = {**caller.headers(LAPTOP, "POST", target, body), "content-length": "5"}
     assert refused(caller.call("POST", target, body, headers), 413, "too-large")
-    assert caller.relay._buffered == 0
+    assert caller.relay.bodies.buffered == 0
 
 
 def test_too_much_at_once_is_put_off(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_an_entry_with_any_byte_altered_is_refused(tmp_path: Path) -> None:
 def test_a_membership_entry_with_any_byte_altered_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, limits=Limits(requests=10**6, entries=10**6, refusals=10**6)) as caller:
         caller.create(CHAIN, LAPTOP)
-        good = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
+        good = listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
         for bad in altered(good):
             assert caller.append(LAPTOP, VAULT, member(bad)).status in (400, 422)
         assert caller.heads(PHONE, VAULT).height == 2
@@ -245,7 +245,7 @@ def test_an_entry_dated_before_its_device_was_a_member_is_refused(caller: Caller
 
 
 def test_an_entry_dated_after_a_revocation_is_refused(caller: Caller) -> None:
-    gone = [*CHAIN, membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)]
+    gone = [*CHAIN, listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)]
     caller.append(LAPTOP, VAULT, member(gone[-1]))
     late = log_of(gone, PHONE)
     late.vault = VAULT
@@ -254,35 +254,35 @@ def test_an_entry_dated_after_a_revocation_is_refused(caller: Caller) -> None:
 
 def test_a_device_joins_with_its_own_enrolment(caller: Caller) -> None:
     """The kit's way, when every other device is lost: the batch that enrols is signed by who is enrolled."""
-    longer = [*CHAIN, membership.enrol(CHAIN, TABLET, name="", by=KIT.root, now=AT)]
+    longer = [*CHAIN, listmaking.enrol(CHAIN, TABLET, name="", by=KIT.root, now=AT)]
     assert refused(caller.append(TABLET, VAULT, *log_of(CHAIN, TABLET).parts(1)), 403, "not-a-member")
     assert caller.append(TABLET, VAULT, member(longer[-1]), *log_of(longer, TABLET).parts(1)).status == 200
     assert caller.heads(TABLET, VAULT).height == 3
 
 
 def test_a_membership_entry_in_a_taken_place_is_kept_beside_what_stands_above_it(caller: Caller) -> None:
-    one = membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
-    other = membership.enrol(CHAIN, STRANGER, name="", by=PHONE.signer, now=AT)
+    one = listmaking.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
+    other = listmaking.enrol(CHAIN, STRANGER, name="", by=PHONE.signer, now=AT)
     for _ in range(2):
         assert caller.append(LAPTOP, VAULT, member(one)).status == 200
         assert caller.append(PHONE, VAULT, member(other)).status == 200
     assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(one).digest()
     assert [each.data for each in caller.page(PHONE, VAULT).entries] == [*CHAIN, one, other]
-    caller.relay._known.clear()
+    caller.relay.memberships.forget(VAULT)
     assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(one).digest()
 
 
 def test_only_a_list_that_holds_is_kept_beside(caller: Caller) -> None:
-    one = membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
-    other = membership.enrol(CHAIN, STRANGER, name="", by=PHONE.signer, now=AT)
+    one = listmaking.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
+    other = listmaking.enrol(CHAIN, STRANGER, name="", by=PHONE.signer, now=AT)
     assert caller.append(LAPTOP, VAULT, member(one)).status == 200
     forged = bytearray(other)
     forged[-1] ^= 1
     assert refused(caller.append(PHONE, VAULT, member(bytes(forged))), 422, "bad-membership")
     assert caller.append(PHONE, VAULT, member(other)).status == 200
-    beyond = membership.enrol([*CHAIN, other], OLD, name="", by=STRANGER.signer, now=AT)
+    beyond = listmaking.enrol([*CHAIN, other], OLD, name="", by=STRANGER.signer, now=AT)
     assert caller.append(LAPTOP, VAULT, member(beyond)).status == 200
-    forged = bytearray(membership.enrol([*CHAIN, other, beyond], new_device(), name="", by=OLD.signer, now=AT))
+    forged = bytearray(listmaking.enrol([*CHAIN, other, beyond], new_device(), name="", by=OLD.signer, now=AT))
     forged[-1] ^= 1
     assert refused(caller.append(LAPTOP, VAULT, member(bytes(forged))), 422, "bad-membership")
 
@@ -290,36 +290,36 @@ def test_only_a_list_that_holds_is_kept_beside(caller: Caller) -> None:
 def test_lists_beside_have_a_bound(tmp_path: Path) -> None:
     with running(tmp_path, limits=Limits(lost_entries=2)) as caller:
         caller.create(CHAIN, LAPTOP)
-        ones = [membership.enrol(CHAIN, one, name="", by=LAPTOP.signer, now=AT) for one in (TABLET, STRANGER, OLD)]
+        ones = [listmaking.enrol(CHAIN, one, name="", by=LAPTOP.signer, now=AT) for one in (TABLET, STRANGER, OLD)]
         assert [caller.append(LAPTOP, VAULT, member(one)).status for one in ones] == [200, 200, 200]
-        more = membership.enrol(CHAIN, new_device(), name="", by=PHONE.signer, now=AT)
+        more = listmaking.enrol(CHAIN, new_device(), name="", by=PHONE.signer, now=AT)
         assert refused(caller.append(PHONE, VAULT, member(more)), 507, "quota")
-        above = membership.revoke(CHAIN, PHONE.device_id, by=KIT.root, now=AT)  # that is no list beside
+        above = listmaking.revoke(CHAIN, PHONE.device_id, by=KIT.root, now=AT)  # that is no list beside
         assert caller.append(LAPTOP, VAULT, member(above)).status == 200
 
 
 def test_a_membership_entry_that_follows_nothing_is_a_gap(caller: Caller) -> None:
-    longer = [*CHAIN, membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)]
-    last = membership.enrol(longer, STRANGER, name="", by=LAPTOP.signer, now=AT)
+    longer = [*CHAIN, listmaking.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    last = listmaking.enrol(longer, STRANGER, name="", by=LAPTOP.signer, now=AT)
     assert refused(caller.append(LAPTOP, VAULT, member(last)), 422, "gap")
 
 
 @pytest.mark.parametrize("senior_first", [True, False])
 def test_of_two_that_revoke_each_other_the_senior_stays(caller: Caller, senior_first: bool) -> None:
-    senior = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
-    junior = membership.revoke(CHAIN, LAPTOP.device_id, by=PHONE.signer, now=AT)
+    senior = listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
+    junior = listmaking.revoke(CHAIN, LAPTOP.device_id, by=PHONE.signer, now=AT)
     both = [(LAPTOP, senior), (PHONE, junior)]
     answers = [caller.append(who, VAULT, member(one)) for who, one in (both if senior_first else both[::-1])]
     assert [one.status for one in answers] == ([200, 403] if senior_first else [200, 200])
     assert caller.heads(LAPTOP, VAULT).membership == hashlib.sha256(senior).digest()
     assert refused(caller.signed(PHONE, "GET", HEADS), 403, "revoked")
-    caller.relay._known.clear()
+    caller.relay.memberships.forget(VAULT)
     assert caller.heads(LAPTOP, VAULT).height == 3
 
 
 def test_the_root_overrides_whoever_came_first(caller: Caller) -> None:
-    first = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
-    root = membership.revoke(CHAIN, LAPTOP.device_id, by=KIT.root, now=AT)
+    first = listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
+    root = listmaking.revoke(CHAIN, LAPTOP.device_id, by=KIT.root, now=AT)
     assert caller.append(LAPTOP, VAULT, member(first)).status == 200
     assert caller.append(PHONE, VAULT, member(root)).status == 200
     assert caller.heads(PHONE, VAULT).membership == hashlib.sha256(root).digest()
@@ -328,7 +328,7 @@ def test_the_root_overrides_whoever_came_first(caller: Caller) -> None:
 def test_a_chain_that_was_brought_before_is_taken_again(caller: Caller) -> None:
     assert caller.create(CHAIN, PHONE).status == 200
     assert caller.create(CHAIN[:1], LAPTOP).status == 200
-    longer = [*CHAIN, membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)]
+    longer = [*CHAIN, listmaking.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)]
     answer = caller.create(longer, TABLET)
     assert (answer.status, wire.read_cursor(answer.body)) == (200, 3)
     assert len(caller.page(TABLET, VAULT).entries) == 3
@@ -357,7 +357,7 @@ def test_new_vaults_need_the_invitation(tmp_path: Path) -> None:
 def test_a_vault_has_sixty_four_devices_at_most(tmp_path: Path) -> None:
     with running(tmp_path, limits=Limits(devices=2)) as caller:
         assert caller.create(CHAIN, LAPTOP).status == 201
-        more = membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
+        more = listmaking.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
         assert refused(caller.append(LAPTOP, VAULT, member(more)), 507, "quota")
     assert Limits().devices == 64
 
@@ -470,7 +470,7 @@ def test_whoever_waits_is_let_go_when_the_relay_ends(caller: Caller) -> None:
 
 
 def test_a_revoked_device_stops_waiting_for_news_it_may_not_read(caller: Caller) -> None:
-    gone = membership.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
+    gone = listmaking.revoke(CHAIN, PHONE.device_id, by=LAPTOP.signer, now=AT)
     caller.append(LAPTOP, VAULT, member(gone))
     assert refused(caller.signed(PHONE, "GET", f"/v1/vaults/{VAULT}/watch?after=0"), 403, "revoked")
 
@@ -495,11 +495,11 @@ def test_a_batch_checked_against_older_members_is_checked_again(tmp_path: Path) 
         relay.before = []
         caller.create(CHAIN, LAPTOP)
         head, vault = membership.head_of(CHAIN), bytes.fromhex(VAULT)
-        more = membership.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
+        more = listmaking.enrol(CHAIN, TABLET, name="", by=LAPTOP.signer, now=AT)
         relay.before = [Append(vault, head, (member_row(more),), 10**9)]
         assert caller.append(PHONE, VAULT, *log_of(CHAIN, PHONE).parts(1)).status == 200
         longer = [*CHAIN, more]
-        gone = membership.revoke(longer, PHONE.device_id, by=LAPTOP.signer, now=AT)
+        gone = listmaking.revoke(longer, PHONE.device_id, by=LAPTOP.signer, now=AT)
         relay.before = [Append(vault, membership.head_of(longer), (member_row(gone),), 10**9)]
         log = log_of(CHAIN, PHONE)
         log.parts(1)
@@ -540,14 +540,14 @@ def test_metrics_are_sums_for_the_machine_itself(caller: Caller) -> None:
 
 
 def test_the_cache_of_members_keeps_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vault.relay.app._KNOWN_BYTES", 30_000)
+    monkeypatch.setattr("vault.relay.memberships._MOST_BYTES", 30_000)
     with running(tmp_path) as caller:
         chains = [chain_of(one) for one in (LAPTOP, PHONE, TABLET, STRANGER)]
         for one, who in zip(chains, (LAPTOP, PHONE, TABLET, STRANGER), strict=True):
             caller.create(one, who)
             assert caller.append(who, membership.vault_id_of(one), *log_of(one, who).parts(1)).status == 200
-        assert 0 < caller.relay._known_bytes <= 30_000
-        assert len(caller.relay._known) < 4
+        assert 0 < caller.relay.memberships._bytes <= 30_000
+        assert len(caller.relay.memberships._known) < 4
 
 
 def test_the_clock_of_a_test_is_the_relays(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.vault.sync.world import KEY, KIT, START_MS, World, a_device
-from vault import identity, membership, moment, seniority
+from vault import identity, listmaking, membership, moment, seniority
 from vault.canonical import canonical
 from vault.errors import ForgedEntry, NotSynced, UsageError
 from vault.model import BasicAuth, Collection, CustomFields, Field, File, Item, Past, Url, concealed
@@ -532,7 +532,7 @@ def test_the_kits_root_overrides_a_member(three: World) -> None:
     three.settle()
     chain = three["laptop"].chain()
     revoke(three, "phone", "laptop")
-    by_root = membership.revoke(chain, three["phone"].id, by=KIT.root, now=three["desk"].now(), last=(0, bytes(32)))
+    by_root = listmaking.revoke(chain, three["phone"].id, by=KIT.root, now=three["desk"].now(), last=(0, bytes(32)))
     three["phone"].sync()
     engine.receive(three["laptop"].store, [(MEMBER, by_root)], three.ms)
     for _ in range(3):
@@ -659,7 +659,7 @@ def test_a_long_list_of_devices_is_taken_in_quickly(two: World) -> None:
 def test_a_membership_that_nobody_signed_changes_nothing(two: World) -> None:
     before = two["laptop"].chain()
     stranger = a_device("a stranger")
-    foreign = (membership.genesis(KIT.root, stranger, name="", now=two["laptop"].now()),)
+    foreign = (listmaking.genesis(KIT.root, stranger, name="", now=two["laptop"].now()),)
     done = engine.receive(two["laptop"].store, [(MEMBER, foreign[0]), (MEMBER, b"junk"), (ENTRY, b"junk")], two.ms)
     assert two["laptop"].chain() == before
     assert {one.kind for one in done.findings} == {"forged"}

@@ -13,7 +13,7 @@ import pytest
 from tests.vault.killing import killed_at_each_step
 from tests.vault.ring import FileRing, ring_holder
 from tests.vault.sync.world import KIT, World, a_device
-from vault import identity, membership
+from vault import identity, listmaking, membership
 from vault.errors import DiskFull, RelayMisbehaves, RelayUnreachable, WrongKit
 from vault.kit import new_kit
 from vault.settings import has_vault
@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def told(world: World, name: str = "new") -> Joined:
     """What pairing tells a device that the laptop lets in."""
     laptop, own = world["laptop"], a_device(name)
-    added = membership.enrol(laptop.chain(), own, name="", by=a_device("laptop").signer, now=laptop.now())
+    added = listmaking.enrol(laptop.chain(), own, name="", by=a_device("laptop").signer, now=laptop.now())
     member = membership.read_chain((*laptop.chain(), added)).member(own.device_id)
     assert member is not None
     chain = belonging.enrol(laptop.store, member, added, laptop.now())
@@ -198,7 +198,7 @@ def test_a_vault_that_is_not_there_is_told(world: World, tmp_path: Path) -> None
 
 def test_a_forged_beginning_is_not_taken_for_the_vault(world: World, tmp_path: Path) -> None:
     first = next(iter(sorted((world.root() / "members").iterdir())))
-    forged = membership.genesis(new_kit().root, a_device("thief"), name="", now=NOW)
+    forged = listmaking.genesis(new_kit().root, a_device("thief"), name="", now=NOW)
     import hashlib
 
     first.unlink()
@@ -210,7 +210,7 @@ def test_a_forged_beginning_is_not_taken_for_the_vault(world: World, tmp_path: P
 def test_a_forged_beginning_beside_the_true_one_is_passed_over(world: World, tmp_path: Path) -> None:
     import hashlib
 
-    forged = membership.genesis(new_kit().root, a_device("thief"), name="", now=NOW)
+    forged = listmaking.genesis(new_kit().root, a_device("thief"), name="", now=NOW)
     (world.root() / "members" / f"000000-{hashlib.sha256(forged).hexdigest()}").write_bytes(forged)
     with rejoin(world, tmp_path / "home", tmp_path / "ring") as store:
         first_round(world, store)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.vault.ring import ring_holder
 from tests.vault.sync.world import KIT, World, a_device
-from vault import listentry, membership
+from vault import listentry, listmaking, membership
 from vault.errors import NotSynced, UsageError
 from vault.sync import belonging, engine, entry, epochs, joining, log, recording, session, ways
 from vault.sync.travel import ENTRY, MEMBER, Message
@@ -110,7 +110,7 @@ def test_a_revoked_device_gets_no_such_key_and_brings_none(four: World) -> None:
     assert four["thief"].id not in found.lost[0].wraps
     with pytest.raises(UsageError, match="revoked"):
         thief = a_device("thief").signer
-        membership.bring_lost(four["laptop"].chain(), 1, bytes(32), {}, by=thief, now=four["laptop"].now())
+        listmaking.bring_lost(four["laptop"].chain(), 1, bytes(32), {}, by=thief, now=four["laptop"].now())
 
 
 def test_a_rewritten_key_of_a_lost_epoch_is_refused(four: World) -> None:
@@ -124,8 +124,8 @@ def test_a_rewritten_key_of_a_lost_epoch_is_refused(four: World) -> None:
         *((1, found.epochs[1].commitment, {}), (lost.number + 1, lost.commitment, {})),
     ):
         with pytest.raises(UsageError):
-            membership.bring_lost(chain, number, commitment, wraps, by=by, now=four["laptop"].now())
-    assert membership.bring_lost(chain, 1, fresh, {four["desk"].id: wrap}, by=by, now=four["laptop"].now())
+            listmaking.bring_lost(chain, number, commitment, wraps, by=by, now=four["laptop"].now())
+    assert listmaking.bring_lost(chain, 1, fresh, {four["desk"].id: wrap}, by=by, now=four["laptop"].now())
 
 
 # -- what a list that lost made void
@@ -207,7 +207,7 @@ def test_what_nobody_who_counts_has_seen_of_such_a_device_does_not_count(four: W
     revoke(four, "laptop", "thief")
     four["laptop"].sync()
     accomplice = a_device("accomplice")
-    entered = membership.enrol(before, accomplice, name="", by=a_device("thief").signer, now=four["thief"].now())
+    entered = listmaking.enrol(before, accomplice, name="", by=a_device("thief").signer, now=four["thief"].now())
     found = membership.read_chain((*before, entered))
     key = log.epoch_keys(four["thief"].store)[0]
     said = entry.seal(

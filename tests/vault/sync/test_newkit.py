@@ -11,7 +11,7 @@ import pytest
 
 from tests.vault.sync.world import KIT, World, a_device
 from tests.vault.test_signing import without_library
-from vault import identity, kitcare, membership, moment, newkit
+from vault import identity, kitcare, listmaking, membership, moment, newkit
 from vault.errors import NotSynced, UsageError
 from vault.kit import Kit
 from vault.sync import belonging, doctoring, epochs, keeping, revoking, ways
@@ -34,7 +34,7 @@ def renew(world: World, by: str, kit: Kit = NEW, *, old: Kit | None = None, made
     """Let a device make a new kit, as ``kit new`` does it."""
     store, chain = world[by].store, world[by].chain()
     signs, at = old.root if old else None, made_at or world[by].now()
-    added = membership.new_root(chain, kit.root, a_device(by), now=at, old=signs, recipient=kit.recipient)
+    added = listmaking.new_root(chain, kit.root, a_device(by), now=at, old=signs, recipient=kit.recipient)
     with store.transaction():
         before = membership.read_chain(chain).root
         identity.write_membership(store, (*chain, added))
@@ -189,7 +189,7 @@ def test_a_senior_thief_who_was_faster_gives_way_to_the_old_kit_only(three: Worl
     renew(three, "laptop")
     chain = three["laptop"].chain()
     with three["laptop"].store.transaction():
-        gone = membership.revoke(chain, three["phone"].id, by=NEW.root, now=three["laptop"].now(), last=(9, bytes(32)))
+        gone = listmaking.revoke(chain, three["phone"].id, by=NEW.root, now=three["laptop"].now(), last=(9, bytes(32)))
         identity.write_membership(three["laptop"].store, (*chain, gone))
     three["laptop"].sync()
     three["desk"].sync()

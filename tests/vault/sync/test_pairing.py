@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.sync.world import World, a_device
-from vault import crypto, identity, membership
+from vault import crypto, identity, listmaking, membership
 from vault.device import Device
 from vault.errors import PairingFailed
 from vault.sync import belonging, log, pairing
@@ -242,7 +242,7 @@ def test_an_altered_message_is_noticed_and_the_new_device_keeps_nothing(
 def test_a_new_device_that_signs_something_else_is_not_enrolled_and_burns_the_slot(
     world: World, code: Invitation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(membership, "countersign", lambda body, device: device.ed25519.sign(b"something else"))
+    monkeypatch.setattr(listmaking, "countersign", lambda body, device: device.ed25519.sign(b"something else"))
     before, wire = world["laptop"].chain(), Wire()
     guest, inviter = Guest(code, wire, a_device("phone")), Inviter(world["laptop"].store, code, wire)
     inviter.meet()

@@ -27,7 +27,7 @@ from tests.vault.sync import reader
 from tests.vault.sync.world import START_MS, World, a_device
 from tests.vault.test_membership import KIT, LAPTOP, PHONE, TABLET, revoking, stand_in, three
 from tests.vault.test_signing import classic_device
-from vault import crypto, identity, listentry, membership
+from vault import crypto, identity, listentry, listmaking, membership
 from vault.canonical import canonical
 from vault.device import Device, from_text, new_device, to_text
 from vault.errors import UsageError, WrongKit
@@ -75,8 +75,8 @@ def vectors(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return every value of the page by its name there; salts and nonces are counted bytes."""
     monkeypatch.setattr(secrets, "token_bytes", lambda size: counted(0, size))
     kit, laptop, phone = Kit(counted(0)), stand_in(64), stand_in(128)
-    chain = [membership.genesis(kit.classic_root, laptop, name="laptop", now=AT)]
-    chain.append(membership.enrol(chain, phone, name="phone", by=laptop.signer, now=AT))
+    chain = [listmaking.genesis(kit.classic_root, laptop, name="laptop", now=AT)]
+    chain.append(listmaking.enrol(chain, phone, name="phone", by=laptop.signer, now=AT))
     found = _membership_vectors(chain, kit, laptop, phone)
     vault, key = membership.vault_id_of(chain), counted(96)
     found |= _entry_vectors(vault, key, membership.head_of(chain), laptop, phone)
@@ -99,9 +99,9 @@ def _membership_vectors(chain: list[bytes], kit: Kit, laptop: Device, phone: Dev
     vault, key = membership.vault_id_of(chain), counted(96)
     commitment = epochs.commitment_of(key)
     wraps = {laptop.device_id: (1, b"OAEP"), epochs.kit_id(kit.recipient): (3, b"AGE")}
-    longer = [*chain, membership.begin_epoch(chain, 0, commitment, wraps, by=laptop.signer, now=AT)]
+    longer = [*chain, listmaking.begin_epoch(chain, 0, commitment, wraps, by=laptop.signer, now=AT)]
     last = (7, counted(32))
-    longer.append(membership.revoke(longer, phone.device_id, by=kit.classic_root, now=AT, last=last))
+    longer.append(listmaking.revoke(longer, phone.device_id, by=kit.classic_root, now=AT, last=last))
     context = epochs._context(vault, 0, laptop.device_id)
     joined = epochs._joined(counted(0), counted(32), context)
     return {
@@ -246,9 +246,9 @@ def write_log(place: Path) -> None:
     """
     kit, renewed, laptop, phone, old = new_kit(), new_kit(), new_device(), new_device(), classic_device()
     keys = [crypto.new_key(), crypto.new_key()]
-    chain = [membership.genesis(kit.root, laptop, name="", now=AT)]
+    chain = [listmaking.genesis(kit.root, laptop, name="", now=AT)]
     for device in (phone, old):
-        chain.append(membership.enrol(chain, device, name="", by=laptop.signer, now=AT))
+        chain.append(listmaking.enrol(chain, device, name="", by=laptop.signer, now=AT))
     vault = membership.vault_id_of(chain)
 
     def begin(number: int, suites: dict[Device, int]) -> None:
@@ -258,7 +258,7 @@ def write_log(place: Path) -> None:
         }
         wraps[epochs.kit_id(kit.recipient)] = (3, epochs.wrap_for_kit(keys[number], kit.recipient))
         commitment = epochs.commitment_of(keys[number])
-        chain.append(membership.begin_epoch(chain, number, commitment, wraps, by=laptop.signer, now=AT))
+        chain.append(listmaking.begin_epoch(chain, number, commitment, wraps, by=laptop.signer, now=AT))
 
     begin(0, {laptop: 2, phone: 2, old: 1})
     at_laptop, at_phone, at_old = (Writer(vault, one) for one in (laptop, phone, old))
@@ -275,10 +275,10 @@ def write_log(place: Path) -> None:
     at_phone.write(chain, keys[0], 0, 1, op("bWFpbA", 32, mail, {**mail, "title": "Post"}))
     last = at_old.head
     assert last is not None
-    revocation = membership.revoke(chain, old.device_id, by=laptop.signer, now=AT, last=(last.seq, last.hash))
+    revocation = listmaking.revoke(chain, old.device_id, by=laptop.signer, now=AT, last=(last.seq, last.hash))
     at_old.write(chain, keys[0], 0, 1, op("YmFuaw", 40, bank, None), seen=[at_laptop, at_phone])  # that does not count
     chain.append(revocation)
-    chain.append(membership.new_root(chain, renewed.root, phone, now=AT, old=kit.root))
+    chain.append(listmaking.new_root(chain, renewed.root, phone, now=AT, old=kit.root))
     begin(1, {laptop: 2, phone: 2})
     large = {**mail, "title": "Post", "note": "x" * 6000}
     at_laptop.write(chain, keys[1], 1, 2, op("bWFpbA", 50, mail, large), seen=[at_phone, at_old])

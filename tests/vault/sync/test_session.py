@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.vault.sync.world import World, a_device
-from vault import membership
+from vault import listmaking, membership
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.model import File
 from vault.rows import document_name
@@ -222,7 +222,7 @@ def test_an_own_entry_is_never_written_under_a_list_that_lost(world: World, rela
     laptop, phone = world["laptop"], world["phone"]
     third = a_device("third")
     for vault, by in ((laptop, "laptop"), (phone, "phone")):
-        added = membership.enrol(vault.chain(), third if by == "phone" else a_device("fourth"), name="",
+        added = listmaking.enrol(vault.chain(), third if by == "phone" else a_device("fourth"), name="",
                                  by=a_device(by).signer, now=vault.now())  # fmt: skip
         member = membership.read_chain((*vault.chain(), added)).members[-1]
         belonging.enrol(vault.store, member, added, vault.now())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.vault.sync.world import KIT, World, a_device
-from vault import membership, seniority
+from vault import listmaking, membership, seniority
 from vault.canonical import canonical
 from vault.errors import NotSynced, UsageError
 from vault.sync import appending, belonging, engine, log, merge, recording, replaying, snapshots
@@ -355,7 +355,7 @@ def test_nobody_takes_back_by_a_revocation_what_he_has_seen_in_a_snapshot(three:
     with three["phone"].store.transaction():
         from vault import identity
 
-        gone = membership.revoke(
+        gone = listmaking.revoke(
             chain, a_device("laptop").device_id, by=own.signer, now=three["phone"].now(), last=(0, bytes(32))
         )
         identity.write_membership(three["phone"].store, (*chain, gone))

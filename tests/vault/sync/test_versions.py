@@ -17,7 +17,7 @@ import pytest
 from tests.vault.relay.calling import AT, LAPTOP, PHONE, TABLET, Caller, chain_of, log_of, member, running
 from tests.vault.sync.test_session import Relay
 from tests.vault.sync.world import World
-from vault import crypto, membership
+from vault import crypto, listmaking, membership
 from vault.device import read_bundle
 from vault.errors import DamagedVault, ForgedEntry, KeyferryError, NewerVault, PairingFailed, RelayUnreachable
 from vault.relay.sqlite import SqliteStorage
@@ -218,7 +218,7 @@ def test_entries_of_another_number_are_refused_as_a_whole(caller: Caller) -> Non
     newer = wire.Part(wire.ENTRY, renamed(own.write(), entry.NAMESPACE, b"keyferry/entry/2"))
     answer = caller.append(LAPTOP, vault, good, newer)
     assert (answer.status, answer.word) == (422, "bad-entry")
-    enrolling = membership.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)
+    enrolling = listmaking.enrol(chain, TABLET, name="", by=LAPTOP.signer, now=AT)
     listed = member(renamed(enrolling, membership.NAMESPACE, b"keyferry/membership/3"))
     answer = caller.append(LAPTOP, vault, good, listed)
     assert (answer.status, answer.word) == (422, "bad-membership")

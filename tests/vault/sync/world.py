@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from vault import device as devices
-from vault import identity, membership, moment
+from vault import identity, listmaking, membership, moment
 from vault.canonical import canonical, decode_item
 from vault.crypto import to_text
 from vault.device import Device, new_device
@@ -165,7 +165,7 @@ class World:
         belonging.begin(inviter.store, now)
         inviter.sync(through)
         chain = inviter.chain()
-        added = membership.enrol(chain, own, name="", by=a_device(by).signer, now=now)
+        added = listmaking.enrol(chain, own, name="", by=a_device(by).signer, now=now)
         member = membership.read_chain((*chain, added)).member(own.device_id)
         assert member is not None
         longer = belonging.enrol(inviter.store, member, added, now)
@@ -177,7 +177,7 @@ class World:
 
     def _begin(self, name: str, kit: bool) -> None:
         own = a_device(name)
-        chain = [membership.genesis(KIT.root, own, name="", now=moment.from_millis(self.ms))]
+        chain = [listmaking.genesis(KIT.root, own, name="", now=moment.from_millis(self.ms))]
         store = self.opened(name, membership.vault_id_of(chain))
         with store.transaction():
             store.set_meta("device", devices.to_text(own))
