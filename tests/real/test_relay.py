@@ -281,3 +281,22 @@ def test_whoever_answers_without_the_relays_key_is_named_for_what_it_is(tmp_path
         assert (done.returncode, "does not speak TLS 1.3" in done.stderr) == (55, True)
     done = run(home, "sync")
     assert (done.returncode, "cannot be reached: no connection" in done.stderr) == (55, True)
+
+
+def test_more_devices_wait_than_a_process_may_have_files_at_first(tmp_path: Path) -> None:
+    call = [*KEYFERRY, "relay", "serve", "--home", str(tmp_path), "--listen", "127.0.0.1:0", "--tls", "off"]
+    few = ["sh", "-c", 'ulimit -Sn 64 && exec "$0" "$@"', *call]
+    process = subprocess.Popen(few, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    found = Process(process, process.stdout.readline().split()[-1], "")
+    try:
+        Line(found).create(CHAIN, LAPTOP)
+        target = f"/v1/vaults/{VAULT}/watch?after=2&wait=25"
+        waiting = [Line(found) for _ in range(100)]
+        for line in waiting:
+            line.begin(PHONE, "GET", target, b"", 0)
+        while "keyferry_relay_watchers 100\n" not in Line(found).call("GET", "/metrics")[1].decode():
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait(30)
