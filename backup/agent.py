@@ -37,7 +37,7 @@ _VAULT_FILES = ("vault.db", "vault.db-wal")
 _LATE = timedelta(seconds=10)
 _LEAP = timedelta(minutes=2)
 _WAITED_FOR = (KeyringLocked, KeyringUnavailable, KeyMissing)
-_SHORTEST = 0.1  # seconds
+_SHORTEST, _SURE_AFTER = 0.1, 1.0  # seconds
 _BEFORE_ROUND = 300.0  # the minutes after login belong to the person
 _SYNC_EVERY, _SYNC_AFTER, _SYNC_LATEST = 300.0, 10.0, 60.0  # seconds: without a change, after the last, after the first
 
@@ -100,6 +100,8 @@ class Agent:
         self._book = Book(tag="")
         self._is_known, self._is_stale, self._is_stopped = False, True, False
         self._vault = _vault_state(home)
+        self._counter: str | None = None  # what the vault's counter was when we closed it
+        self._is_sure = True  # that nobody has changed the vault between that and the look at its file
         self._pending = Pending().changed(wall())  # what happened before is not known
         self._here: dict[str, Path] = {}  # by target
         self._away: dict[str, str] = {}  # why, as told, by target
@@ -146,7 +148,7 @@ class Agent:
         now = self._wall()
         self._notice_clock(now)
         self._take(events, now)
-        if self._is_stale or self._due(now):
+        if self._is_stale or not self._is_sure or self._due(now):
             self._work(now)
 
     def pause(self) -> float:
@@ -155,7 +157,8 @@ class Agent:
         nap = schedule.nap(now, self._next_due(), self._change_due(now)).total_seconds()
         left = [one.left(self._mono()) for one in (self._key, self._busy, *self._patience.values())]
         waits = [wait for wait in left if wait]
-        return max(_SHORTEST, min(min([nap, *waits] if nap or not waits else waits), self._until_sync()))
+        until = [self._until_sync()] if self._is_sure else [_SURE_AFTER]
+        return max(_SHORTEST, min(min([nap, *waits] if nap or not waits else waits), *until))
 
     # -- what happened
 
@@ -310,10 +313,13 @@ class Agent:
         """Open the vault, do what is due, close it."""
         if self._is_left_alone():
             return
-        is_first = not self._is_known
+        is_first, state, self._is_sure = not self._is_known, _vault_state(self._home), True
         try:
             with self._desk() as desk:
                 before = desk.counter
+                if self._counter not in (None, before):  # changed by another process as soon as we had closed it
+                    self._pending = self._pending.changed(now)
+                    self._sync_soon(_SYNC_AFTER)
                 self._opened(desk, now)
                 for name in self._due(now):
                     if not self._is_stopped:
@@ -321,6 +327,8 @@ class Agent:
                 self._learn(desk.book())
                 if desk.counter != before:  # another process has changed the vault meanwhile
                     self._pending = self._pending.changed(self._wall())
+                self._counter = desk.left
+                self._is_sure = self._counter == before
         except _WAITED_FOR as error:
             if self._key.failed(error.message, self._mono()):
                 self._say(f"waiting: {error.message}")
@@ -334,7 +342,8 @@ class Agent:
             if self._key.failed(error.message, self._mono()):
                 self._say(f"failed: {error.message}")
         finally:
-            self._vault = _vault_state(self._home)
+            # Who waited for the vault may have changed it before its file is looked at: the next opening tells.
+            self._vault = state if self._is_sure else _vault_state(self._home)
 
     def _opened(self, desk: Work, now: datetime) -> None:
         if self._key.succeeded():

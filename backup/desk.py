@@ -30,7 +30,12 @@ class Desk:
     @property
     def counter(self) -> str:
         """What every process changes when it closes a vault that it has changed."""
-        return self._store.meta("counter") or ""
+        return self._store.meta("counter") or "0"
+
+    @property
+    def left(self) -> str:
+        """What ``counter`` is once this desk is closed, if no other process changes the vault meanwhile."""
+        return str(int(self.counter) + 1) if self._store.changes else self.counter
 
     @property
     def reminder(self) -> str:

@@ -75,6 +75,7 @@ class Bench:
         self.drill_trouble = ""
         self.meanwhile: Callable[[], None] = lambda: None  # what others do while it is open
         self.just_before: Callable[[], None] = lambda: None  # what they do before it is
+        self.just_after: Callable[[], None] = lambda: None  # what they do as soon as it is closed
         self.heals = True
         self.calls: list[str] = []
         self.read: list[tuple[datetime, str]] = []
@@ -85,10 +86,15 @@ class Bench:
         self.synced_at: list[float] = []  # monotonic
         self.bodies: dict[str, bytes] = {}
         self._writes = 0
+        self._before: str | None = None
 
     @property
     def counter(self) -> str:
         return self.shelf.facts.get("counter", "0")
+
+    @property
+    def left(self) -> str:
+        return str(int(self.counter) + (self.shelf.facts.get("backup") != self._before))
 
     @contextmanager
     def opened(self) -> Iterator[Bench]:
@@ -96,13 +102,15 @@ class Bench:
         if self.refusals:
             raise self.refusals.pop(0)
         self.just_before()
-        self.is_open, before = True, self.shelf.facts.get("backup")
+        self.is_open, self._before = True, self.shelf.facts.get("backup")
         try:
             yield self
         finally:
             self.is_open = False
-            if self.shelf.facts.get("backup") != before:
+            if self.left != self.counter:
+                self.shelf.facts["counter"] = self.left
                 self.write_vault()
+            self.just_after()
 
     def edit(self) -> None:
         """Change the vault as another command does."""

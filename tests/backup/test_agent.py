@@ -136,6 +136,7 @@ def test_a_clock_set_far_ahead_prunes_nothing_that_day(world: World) -> None:
     world.begun()
     world.passes(days=12, each=world.now_and_then(hours=6))
     before = world.files(world.a)
+    world.bench.edit()
     world.clock.leaps(days=900)
     world.look()
     assert set(before) < set(world.files(world.a))

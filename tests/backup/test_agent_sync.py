@@ -63,6 +63,16 @@ def test_a_row_of_changes_is_synced_once_and_not_put_off_for_ever(world: World) 
     assert 1 <= len(world.bench.synced_at) <= 4
 
 
+def test_a_change_as_soon_as_the_agent_lets_go_is_synced_as_any_other(world: World) -> None:
+    """Another process waits for the vault and is done before the agent looks at the file that it has left."""
+    edits = [world.bench.edit]
+    world.bench.just_after = lambda: edits.pop()() if edits and world.bench.synced_at else None
+    world.passes(minutes=6)
+    assert not edits
+    at = world.bench.synced_at[0]
+    assert len([one for one in world.bench.synced_at if at < one <= at + 15]) == 1
+
+
 def test_its_own_writing_is_no_change(world: World) -> None:
     world.bench.turns = [Turn(received=3, items=0)]
     world.bench.edit()
