@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -357,7 +358,7 @@ def test_no_two_reasons_share_a_sentence_and_no_sentence_holds_a_value(homes: Ho
         done = restore(homes.at("bare"), source, other)
         first = next(line for line in done.err.splitlines() if line.startswith("error: "))
         sentences.setdefault(first, set()).add(done.code)
-        assert "4711" not in said(done)
+        assert not re.search(r"(?<![0-9a-f])4711(?![0-9a-f])", said(done))  # which an id may hold by chance
     assert all(len(codes) == 1 for codes in sentences.values())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import pytest
@@ -140,33 +139,3 @@ def test_no_path_holds_a_secret() -> None:
 def test_paths_of_a_later_version_are_told(path: str) -> None:
     assert not cells.is_known(path)
     assert unflatten({path: 1}) == {}
-
-
-def test_ten_thousand_rows_are_taken_apart_in_half_a_second() -> None:
-    made = [canonical.plain(_row(number)) for number in range(10_000)]
-    with canonical.many():
-        spent = min(_seconds(made) for _ in range(3))
-    assert spent < 0.5
-
-
-def _seconds(made: list[dict[str, Any]]) -> float:
-    start = time.process_time()
-    for row in made:
-        flatten(row)
-    return time.process_time() - start
-
-
-def _row(number: int) -> dict[str, Any]:
-    secret = {"value": f"pw{number}", "fieldType": "concealed-string"}
-    return {
-        "id": f"item{number}",
-        "title": f"Title {number}",
-        "tags": ["a", "b"],
-        "collections": [f"c{number % 7}"],
-        "urls": [{"url": f"https://{number}.example"}],
-        "credentials": [
-            {"type": "basic-auth", "username": {"value": f"u{number}"}, "password": secret},
-            {"type": "custom-fields", "label": "S", "fields": [{"label": "PIN", "value": "1"}]},
-        ],
-        "history": [{"value": "old", "at": "2025-01-01T00:00:00Z"}],
-    }
