@@ -30,7 +30,6 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--from", "format", metavar="FMT", help="What the file is, where it is not recognised."),
         click.option("--password-file", type=PATH, metavar="P", help="The export's password: first line; - is stdin."),
-        click.option("--source-key-file", type=PATH, metavar="P", help="The export's key file (KeePass)."),
         click.option("--encoding", metavar="E", help="The text's encoding, where it is not UTF-8 or UTF-16."),
     )
     for option in reversed(options):
