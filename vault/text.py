@@ -106,3 +106,8 @@ def _width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(mark) else 2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in text
     )
+
+
+def counted(count: int, thing: str) -> str:
+    """Return how many things there are, as ``1 change`` or ``2,000 changes``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

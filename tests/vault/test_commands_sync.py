@@ -76,6 +76,17 @@ def test_status_shows_the_devices_and_the_way(two: tuple[Terminal, Terminal], fo
     assert f"2 devices, through the folder {folder}" in laptop("status").out.replace("\n", " ")
 
 
+def test_a_change_that_was_not_synced_is_told(two: tuple[Terminal, Terminal]) -> None:
+    laptop, _ = two
+    assert laptop("edit", "Bank", "--set", "username=new").code == 0
+    assert "1 change on this device not sent yet" in laptop("sync", "status").out
+    assert laptop("status", "--json").json()["sync"]["changed"] == 1
+    doctor = laptop("sync", "doctor")
+    assert (doctor.code, doctor.last) == (5, "found 1 cause")
+    assert laptop("sync").code == 0
+    assert laptop("sync", "doctor").code == 0
+
+
 def test_files_of_strangers_are_counted_in_status(two: tuple[Terminal, Terminal], folder: Path) -> None:
     place = root(folder)
     (place / "log" / "notes.txt").write_bytes(b"mine")

@@ -138,7 +138,8 @@ def status(session: Session) -> int:
     """Show the state of sync."""
     from vault import identity, newkit
     from vault.moment import now
-    from vault.sync import doctoring, log, ways
+    from vault.sync import doctoring, log, recording, ways
+    from vault.text import counted
 
     with opened_by(session, read_only=True) as opened:
         store = opened.store
@@ -160,6 +161,7 @@ def status(session: Session) -> int:
             for one in identity.members(store)
         ]
         waiting, unsent = log.waiting(store.database), log.unsent(store, own, way.title if way is not None else "")
+        changed = recording.unrecorded(store)
         strange, new = doctoring.strange_files(store, way), newkit.pending(store, now())
     session.table(
         ("device", "name", "entries", "last sign of it", ""),
@@ -175,6 +177,8 @@ def status(session: Session) -> int:
         ],
     )
     parked = sum(one.state == log.PARKED for one in waiting)
+    if changed:
+        session.say(f"{counted(changed, 'change')} on this device not sent yet: keyferry sync")
     if unsent:
         session.say(f"{unsent} entries were not sent yet")
     if waiting:
@@ -194,6 +198,7 @@ def status(session: Session) -> int:
             "waiting": len(waiting),
             "parked": parked,
             "unsent": unsent,
+            "changed": changed,
             "strange_files": strange,
             "new_kit": new,
         }
@@ -206,6 +211,7 @@ def doctor(session: Session) -> int:
     """Examine sync."""
     from vault.identity import signing_notes
     from vault.sync import doctoring
+    from vault.text import counted
 
     with opened_by(session, read_only=True) as opened:
         found, notes = doctoring.findings(opened.store, _now_ms()), signing_notes(opened.store)
@@ -213,7 +219,7 @@ def doctor(session: Session) -> int:
         session.say(note)
     for one in found:
         session.say(f"{one.cause}; {one.remedy}" if one.remedy else one.cause)
-    session.done(f"found {len(found)} causes" if found else "sync is in order")
+    session.done(f"found {counted(len(found), 'cause')}" if found else "sync is in order")
     session.out(found)
     return _HEALTH if found else 0
 

@@ -9,8 +9,9 @@ import msgspec
 from vault import identity, membership, moment, newkit
 from vault.errors import KeyferryError
 from vault.store import Store
-from vault.sync import clock, entry, log, ways
+from vault.sync import clock, entry, log, recording, ways
 from vault.sync.ways import Kept, Way
+from vault.text import counted
 
 _AHEAD_REMEDY = (
     "set the clock right; what was written meanwhile waits on the others: where that is too long,"
@@ -117,6 +118,9 @@ def _of_entries(store: Store, now_ms: int) -> list[Cause]:
     own = identity.own_device(store).device_id
     way = ways.remembered(store)
     unsent = log.unsent(store, own, way.title if way is not None else "")
+    changed = recording.unrecorded(store)
+    if changed:
+        found.append(Cause(f"{counted(changed, 'change')} of this device not sent yet", "keyferry sync"))
     if unsent:
         found.append(Cause(f"{unsent} entries of this device were not sent yet", "keyferry sync"))
     wanted = int(store.database.value("SELECT count(*) FROM sync_blobs WHERE state = 'wanted'"))

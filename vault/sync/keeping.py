@@ -6,7 +6,8 @@ import msgspec
 
 from vault import identity, moment, newkit
 from vault.store import Store
-from vault.sync import belonging, log, session, ways, writing
+from vault.sync import belonging, log, recording, session, ways, writing
+from vault.text import counted
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     waiting: int
     unsent: int
+    changed: int
     is_member: bool
 
     @property
@@ -38,9 +40,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """The same in words."""
         if not self.is_member:
             return "this device does not belong to the vault any more"
-        parts = [f"{self.devices} device{'' if self.devices == 1 else 's'}"]
+        parts = [counted(self.devices, "device")]
         parts += [f"through the {self.way}"] if self.way else []
         parts += [f"last at {self.synced_at}" if self.synced_at else "never yet"]
+        parts += [f"{counted(self.changed, 'change')} not sent"] if self.changed else []
         parts += [f"{self.unsent} entries not sent"] if self.unsent else []
         parts += [f"{self.waiting} entries wait"] if self.waiting else []
         return ", ".join(parts)
@@ -80,5 +83,6 @@ def facts(store: Store) -> Facts | None:
         devices=len(identity.members(store)),
         waiting=log.count_waiting(store.database),
         unsent=log.unsent(store, own, way.title if way is not None else ""),
+        changed=recording.unrecorded(store),
         is_member=belonging.is_member(store),
     )

@@ -43,6 +43,11 @@ def record(store: Store, now_ms: int) -> int:
     return made
 
 
+def unrecorded(store: Store) -> int:
+    """Return how many items, folders and the like were changed here since this device last wrote to its log."""
+    return len(_differing(store))
+
+
 def _changes(store: Store, now_ms: int) -> Iterator[tuple[merge.Op, bytes | None]]:
     """Yield an op for everything that differs from what the log says, with the row as it is now."""
     tick = log.setting(store).hlc

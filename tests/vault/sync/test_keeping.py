@@ -60,6 +60,9 @@ def test_status_says_how_and_with_whom(world: World) -> None:
     assert (found.way, found.devices, found.waiting, found.unsent) == (f"folder {world.place()}", 2, 0, 0)
     assert found.text.startswith(f"2 devices, through the folder {world.place()}, last at ")
     world["laptop"].add("bank")
+    changed = keeping.facts(world["laptop"].store)
+    assert changed is not None
+    assert changed.text.endswith("1 change not sent")
     recording.record(world["laptop"].store, world.ms)
     later = keeping.facts(world["laptop"].store)
     assert later is not None
