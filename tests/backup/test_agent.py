@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backup.agent import Agent, Patience
+from backup.agent import Agent
 from backup.book import Alarm, Book
 from backup.desk import opened
+from backup.waiting import Patience
 from backup.watching import Event, Watcher
 from tests.backup.bench import BERLIN, World
 from vault import keys, moment
