@@ -7,7 +7,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from migrate.formats._bitwarden_item import Writer, as_uuid, give_back
+from migrate.formats._bitwarden_ids import as_uuid
+from migrate.formats._bitwarden_item import record_of
+from migrate.formats._bitwarden_writing import Writing, give_back
 from migrate.giving import Outgoing
 from vault.canonical import encode
 from vault.model import Item
@@ -24,7 +26,7 @@ def render(out: Outgoing, file: BinaryIO) -> None:
     file.write(msgspec.json.format(encode(top), indent=2)[:-2] + b',\n  "items": [')
     end = b"\n"
     for page in _pages(items):
-        made = [encode(Writer(out, item).item_in(ids, of_organization)) for item in page]
+        made = [encode(record_of(Writing(out, item), ids, of_organization)) for item in page]
         file.write(end + b"    " + _indented(made))
         end = b",\n"
     file.write(b"\n  ]\n}\n" if items else b"]\n}\n")

@@ -18,7 +18,7 @@ import msgspec
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.containers import is_safe_name
 from migrate.formats import _bitwarden_write as plain
-from migrate.formats._bitwarden_item import as_uuid
+from migrate.formats._bitwarden_ids import as_uuid
 from migrate.giving import Loss, Offer, Outgoing
 from migrate.proof import hash_of
 from migrate.source import Record, Source

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backup.agent import Agent, Patience
+from backup.agent import Agent
 from backup.book import Alarm, Book
 from backup.desk import opened
 from backup.watching import Event, Watcher
@@ -557,15 +557,6 @@ def test_an_unsafe_kit_is_told_at_the_beginning(world: World) -> None:
     world.bench.reminder = "the recovery kit is not saved yet"
     assert "the recovery kit is not saved yet" in world.look()
     assert since(world.passes(days=3), "kit") == []
-
-
-def test_a_failure_waits_twice_as_long_each_time() -> None:
-    patience, now, waits = Patience(), 0.0, []
-    for _ in range(9):
-        patience.failed("x", now)
-        waits.append(patience.left(now) / 60)
-        now += waits[-1] * 60
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_the_agent_ends_when_told_and_lets_go_of_everything(world: World) -> None:

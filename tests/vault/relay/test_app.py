@@ -539,17 +539,6 @@ def test_metrics_are_sums_for_the_machine_itself(caller: Caller) -> None:
     assert VAULT not in text
 
 
-def test_the_cache_of_members_keeps_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vault.relay.memberships._MOST_BYTES", 30_000)
-    with running(tmp_path) as caller:
-        chains = [chain_of(one) for one in (LAPTOP, PHONE, TABLET, STRANGER)]
-        for one, who in zip(chains, (LAPTOP, PHONE, TABLET, STRANGER), strict=True):
-            caller.create(one, who)
-            assert caller.append(who, membership.vault_id_of(one), *log_of(one, who).parts(1)).status == 200
-        assert 0 < caller.relay.memberships._bytes <= 30_000
-        assert len(caller.relay.memberships._known) < 4
-
-
 def test_the_clock_of_a_test_is_the_relays(tmp_path: Path) -> None:
     """Nothing above waits: the relay looks at no other clock."""
     with running(tmp_path, clock=Clock(0.0)) as caller:

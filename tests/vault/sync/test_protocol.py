@@ -25,7 +25,8 @@ import pytest
 
 from tests.vault.sync import reader
 from tests.vault.sync.world import START_MS, World, a_device
-from tests.vault.test_membership import KIT, LAPTOP, PHONE, TABLET, revoking, stand_in, three
+from tests.vault.test_membership import KIT, LAPTOP, PHONE, TABLET, stand_in
+from tests.vault.test_seniority import revoking, three
 from tests.vault.test_signing import classic_device
 from vault import crypto, identity, listentry, listmaking, membership
 from vault.canonical import canonical
