@@ -74,6 +74,7 @@ class Glimpse(msgspec.Struct):
     kind: str  # json, csv, zip, xml, text, binary
     keys: frozenset[str] = frozenset()
     record: frozenset[str] | None = None
+    numbers: frozenset[str] = frozenset()  # JSON: of the record's keys, those whose value is a whole number
     values: dict[str, Any] = msgspec.field(default_factory=dict)  # JSON: short top-level values
     header: tuple[str, ...] = ()
     members: frozenset[str] = frozenset()
@@ -172,10 +173,19 @@ def _json_glimpse(text: bytes, name: str) -> Glimpse:
     top, is_whole = _top_level(text)
     broken = None if is_whole else damage(text, name)
     if top is None:
-        return Glimpse("json", broken=broken, record=None if broken else _first_object(text))
+        return _with_record(Glimpse("json", broken=broken), b"" if broken else text)
     short = {k: bytes(v)[:64].decode("utf-8", "replace") for k, v in top.items() if len(bytes(v)) <= 64}
     rows = next((bytes(top[k]) for k in ("items", "records", "accounts") if k in top), b"")
-    return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short, broken=broken)
+    return _with_record(Glimpse("json", keys=frozenset(top), values=short, broken=broken), rows)
+
+
+def _with_record(seen: Glimpse, rows: bytes) -> Glimpse:
+    """Return the glimpse with what a list's first object tells."""
+    first = _first_object(rows)
+    if first is None:
+        return seen
+    numbers = frozenset(key for key, value in first.items() if type(value) is int or str(value).isdecimal())
+    return replace(seen, record=frozenset(first), numbers=numbers)
 
 
 def _top_level(text: bytes) -> tuple[dict[str, msgspec.Raw] | None, bool]:
@@ -189,8 +199,8 @@ def _top_level(text: bytes) -> tuple[dict[str, msgspec.Raw] | None, bool]:
     return None, False
 
 
-def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
-    """Return the keys of a list's first object; None where there is none."""
+def _first_object(rows: bytes, size: int = 1 << 16) -> dict[str, Any] | None:
+    """Return a list's first object; None where there is none."""
     import json
 
     at = rows.find(b"{", 0, 64)
@@ -202,7 +212,7 @@ def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
         return None
     except ValueError:
         return _first_object(rows, size * 64) if size < len(rows) else None
-    return frozenset(found)
+    return dict(found)
 
 
 def matches(signature: Signature, seen: Glimpse) -> bool:
@@ -216,13 +226,19 @@ def matches(signature: Signature, seen: Glimpse) -> bool:
             signature.keys <= seen.keys
             and (not signature.any_keys or bool(signature.any_keys & seen.keys))
             and not signature.no_keys & seen.keys
-            and (signature.empty_keys <= seen.keys if seen.record is None else signature.record_keys <= seen.record)
+            and (signature.empty_keys <= seen.keys if seen.record is None else _record_matches(signature, seen))
         )
     if signature.kind == "csv":
         return _header_matches(signature, seen.header)
     if signature.kind == "zip":
         return signature.members <= seen.members
     return seen.first_line.lower().startswith(signature.text_start) if signature.text_start else False
+
+
+def _record_matches(signature: Signature, seen: Glimpse) -> bool:
+    has = seen.record or frozenset()
+    is_numbered = signature.record_numbers <= seen.numbers or bool(signature.record_parts & has)
+    return signature.record_keys <= has and is_numbered
 
 
 def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
@@ -232,7 +248,13 @@ def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
     named = [name for name in header if not _UNNAMED.fullmatch(name)]  # a spreadsheet adds columns without a name
     has, must, never = fold(named), fold(signature.header), fold(signature.no_header)
     allowed = must | fold(signature.header_only)
-    return must <= has and not never & has and (not signature.header_only or has <= allowed)
+    exact = {fold(one) for one in signature.headers}
+    return (
+        must <= has
+        and not never & has
+        and (not signature.header_only or has <= allowed)
+        and (not exact or has in exact)
+    )
 
 
 _UNNAMED = re.compile(r"column \d+")
