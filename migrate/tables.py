@@ -1,6 +1,7 @@
 """Rows of comma-separated files, read so that no cell is lost: our own decoding, ``csv.reader``, physical lines.
 
-- The delimiter is the one of ``, ; TAB`` that cuts the first line into most cells.
+- The delimiter is the one of ``, ; TAB`` that cuts the first line into most cells, or that which a line ``sep=;``
+  before the header names for Excel.
 - A row with more cells than the header, with a stray quote or a quote that is never closed is set aside as it stands.
 - After a broken quote reading goes on at the next line that has exactly the header's cells; nothing is guessed.
 - A row that repeats the header (exports that were joined) is none.
@@ -32,6 +33,7 @@ _MAX_LINE = 16 << 20  # characters of one physical line; no product writes a lon
 _MAX_COLUMNS = 1000
 _PAGE = 1 << 16  # characters whose lines are cut together
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")  # not splitlines(): it also cuts at U+2028 and the like
+_DIRECTIVE = re.compile(r'"?sep=([,;\t])"?(?:\r\n|\r|\n)')  # for Excel: no row
 _RESUME_FROM = 3  # cells: in a narrower table too many lines of a text look like rows
 
 
@@ -62,7 +64,10 @@ def read_table(data: bytes, name: str, *, encoding: str | None = None, delimiter
 
 def table_of(text: str, name: str, *, delimiter: str | None = None) -> Table:
     """Return a decoded text as a table; raises ``DamagedExport`` as ``read_table`` does."""
-    mark = delimiter or sniff(text)
+    said = _DIRECTIVE.match(text)
+    if said:
+        text = "\n" + text[said.end() :]  # a blank line, so that all others keep their numbers
+    mark = delimiter or (said[1] if said else sniff(text))
     lines = _lines(text, mark, name)
     first = next((line for line in lines if line.error or any(line.cells)), None)
     if first is None or first.error:
