@@ -22,6 +22,7 @@ import migrate.formats
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.containers import Archive
 from migrate.decoding import is_text, utf8
+from migrate.lines import unquoted
 from migrate.masking import views
 from migrate.records import damage
 from migrate.source import Source
@@ -151,7 +152,7 @@ _JSON = re.compile(rb'\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\d-]|$)')  # a list in brac
 def _below_comments(start: bytes) -> str:
     """Return the first line that is neither blank nor a comment."""
     lines = (line.strip() for line in start.decode("utf-8", "replace").splitlines())
-    return next((line for line in lines if line and not line.startswith("#")), "")
+    return unquoted(next((line for line in lines if line and not line.startswith("#")), ""))
 
 
 def _is_binary(data: bytes) -> bool:
