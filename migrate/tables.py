@@ -213,6 +213,7 @@ class Rows(msgspec.Struct):
     table: Table
     least: int = 1  # cells a row must have; what is missing behind them counts as empty
     rename: Mapping[str, str] = msgspec.field(default_factory=dict)  # column of the file -> name by which it is known
+    may_be_short: Callable[[Mapping[str, str]], bool] = lambda _: False  # a row that has fewer cells all the same
     check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
     ends_with_line: bool = False  # the product ends its last row: in one without an end, an empty last cell may be cut
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
@@ -239,7 +240,7 @@ class Rows(msgspec.Struct):
         if not line.error and (not any(cells) or self._repeats_header(cells)):
             return None
         self.number += 1
-        if len(cells) != width and not self._fits(line, width):
+        if len(cells) != width and not self._fits(line, header):
             return None
         data = dict(zip(header, cells, strict=False))
         if reason := self.check(data):
@@ -251,10 +252,11 @@ class Rows(msgspec.Struct):
         header = self.table.header
         return cells[-1].strip() == header[-1] and [cell.strip().strip("\ufeff\u200b") for cell in cells] == header
 
-    def _fits(self, line: Line, width: int) -> bool:
+    def _fits(self, line: Line, header: list[str]) -> bool:
         """Whether a row of another width than the header's may be taken; one that may not is set aside here."""
-        cells = line.cells
-        if line.error or any(cells[width:]) or len(cells) < self.least:
+        cells, width = line.cells, len(header)
+        is_short = len(cells) < self.least and not self.may_be_short(dict(zip(header, cells, strict=False)))
+        if line.error or any(cells[width:]) or is_short:
             many = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
             self._set_aside(line, line.error or f"{many} where the header has {width}")
             return False

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from migrate.adapter import Signature
 from migrate.columns import Beside, Dialect, Row, table, with_extra
@@ -162,6 +162,15 @@ def _header(out: Outgoing) -> Sequence[str]:
     return ORGANIZATION if is_of_organization(out) else PERSONAL
 
 
+def _is_note(row: Mapping[str, str]) -> bool:
+    """Whether a row is a note with nothing behind it, which is whole however many empty cells it lacks.
+
+    Bitwarden's own example has such a row.
+    """
+    cells = list(row.values())
+    return row.get("type") == "note" and "notes" in row and not any(cells[list(row).index("notes") + 1 :])
+
+
 def _older(header: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in header if name != "reprompt")
 
@@ -182,5 +191,5 @@ ADAPTER = table(
         "login_uri": changed(joined_uris),
         "fields": changed(labelled_lines),
     },
-    dialect=Dialect(writes_last_end=False),
+    dialect=Dialect(writes_last_end=False, may_be_short=_is_note),
 )
