@@ -225,7 +225,7 @@ def matches(signature: Signature, seen: Glimpse) -> bool:
             return not seen.keys and seen.record is not None and signature.record_keys <= seen.record
         return (
             signature.keys <= seen.keys
-            and (not signature.any_keys or bool(signature.any_keys & seen.keys))
+            and (not signature.any_keys or bool(signature.any_keys & seen.keys) or _is_sure(signature, seen))
             and not signature.no_keys & seen.keys
             and (signature.empty_keys <= seen.keys if seen.record is None else _record_matches(signature, seen))
         )
@@ -234,6 +234,11 @@ def matches(signature: Signature, seen: Glimpse) -> bool:
     if signature.kind == "zip":
         return signature.members <= seen.members
     return seen.first_line.lower().startswith(signature.text_start) if signature.text_start else False
+
+
+def _is_sure(signature: Signature, seen: Glimpse) -> bool:
+    """Whether a record alone tells the product."""
+    return bool(signature.record_parts & (seen.record or frozenset())) and signature.record_numbers <= seen.numbers
 
 
 def _record_matches(signature: Signature, seen: Glimpse) -> bool:

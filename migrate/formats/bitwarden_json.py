@@ -167,6 +167,8 @@ def _places(data: dict[str, Any], folders: _Ids, collections: _Ids) -> tuple[str
     """Pop where the item is; ids of no folder or collection of the file stay."""
     found = []
     folder, members = data.pop("folderId", None), data.pop("collectionIds", None)
+    if isinstance(members, str) and members in collections:  # Bitwarden's own example
+        members = [members]
     if isinstance(folder, str) and folder in folders:
         found.append(folders[folder])
     elif folder is not None and folder != "":
