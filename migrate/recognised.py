@@ -123,8 +123,12 @@ LOOKS = (
     _zip("a ZIP file with an export in it", _UNPACK, "*.csv"),
     _zip("a ZIP file with an export in it", _UNPACK, "*.json"),
     _zip("a ZIP file with an export in it", _UNPACK, "*.kdbx"),
+    _zip("a ZIP file with an export in it", _UNPACK, "*.1pux"),
+    _zip("a ZIP file with an export in it", _UNPACK, "*.xml"),
     # JSON
     OF_ACCOUNT,
+    _json("a part of an unpacked 1Password export", "name the .1pux file as 1Password wrote it",
+          "version description createdAt", no_keys="items"),
     _json("a list of Bitwarden's command line (bw list items)", "bw export --format json writes a whole export",
           record="object organizationId type name"),
     _json("what Bitwarden's server sends to its apps", "in an app of Bitwarden: Settings > Export vault > .json",

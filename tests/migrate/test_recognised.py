@@ -51,6 +51,8 @@ FILES = {
     "Excel workbook": packed("[Content_Types].xml", "xl/workbook.xml"),
     "(.1pif)": packed("data.1pif/data.1pif"),
     "a 1Password export that was packed again": packed("1PasswordExport/export.data", "1PasswordExport/files/a"),
+    "a ZIP file with an export": packed("household.1pux"),
+    "unpacked 1Password": js({"version": 3, "description": "1Password Unencrypted Export", "createdAt": 1700000000}),
     "Raivo": packed("raivo-otp-export.json", "raivo-otp-export.html"),
     "only its own account": js({"encrypted": True, "encKeyValidation_DO_NOT_EDIT": "2.a|b|c", "folders": [],
                                 "items": [{"type": 1, "name": "2.a|b|c"}]}),
