@@ -172,6 +172,8 @@ LOOKS = (
     _json("a Keeper export", _KEEPER, record="title custom_fields"),
     # Tables
     _csv("1Password 8", "title,url,username,password,otpauth,archived", _1PUX),
+    _csv("Bitwarden Authenticator", "folder,favorite,type,name,login_uri,login_totp",
+         "in Bitwarden Authenticator: Settings > Export > .json"),
     _csv("1Password 7", "title,password,scope,autosubmit", _1PUX),
     _csv("1Password 4-7", "uuid,title,scope", _1PUX),
     _csv("KeePassXC", "group,title,username,password,url,notes"),

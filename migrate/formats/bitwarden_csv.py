@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from migrate.adapter import Signature
 from migrate.columns import Beside, Dialect, Row, put_aside, table, with_extra
-from migrate.draft import Draft, any_code, code_of, flag, split_path
+from migrate.draft import YES_OR_NO, Draft, any_code, code_of, flag, split_path
 from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
 from migrate.packed import (
@@ -193,8 +193,8 @@ ADAPTER = table(
     aliases={name.removeprefix("login_"): name for name in _LOGIN_CELLS},
     shape={
         "type": codes("login", "note"),
-        "favorite": codes("0", "1"),
-        "reprompt": codes("0", "1"),
+        "favorite": YES_OR_NO,
+        "reprompt": YES_OR_NO,
         "collections": changed(comma_list),
         "login_uri": changed(joined_uris),
         "fields": changed(labelled_lines),
