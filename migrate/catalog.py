@@ -22,6 +22,7 @@ import migrate.formats
 from migrate.adapter import Adapter, Parsed, Signature
 from migrate.containers import Archive
 from migrate.decoding import is_text, utf8
+from migrate.lines import unquoted
 from migrate.masking import views
 from migrate.records import damage
 from migrate.source import Source
@@ -74,6 +75,7 @@ class Glimpse(msgspec.Struct):
     kind: str  # json, csv, zip, xml, text, binary
     keys: frozenset[str] = frozenset()
     record: frozenset[str] | None = None
+    numbers: frozenset[str] = frozenset()  # JSON: of the record's keys, those whose value is a whole number
     values: dict[str, Any] = msgspec.field(default_factory=dict)  # JSON: short top-level values
     header: tuple[str, ...] = ()
     members: frozenset[str] = frozenset()
@@ -150,7 +152,7 @@ _JSON = re.compile(rb'\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\d-]|$)')  # a list in brac
 def _below_comments(start: bytes) -> str:
     """Return the first line that is neither blank nor a comment."""
     lines = (line.strip() for line in start.decode("utf-8", "replace").splitlines())
-    return next((line for line in lines if line and not line.startswith("#")), "")
+    return unquoted(next((line for line in lines if line and not line.startswith("#")), ""))
 
 
 def _is_binary(data: bytes) -> bool:
@@ -172,10 +174,19 @@ def _json_glimpse(text: bytes, name: str) -> Glimpse:
     top, is_whole = _top_level(text)
     broken = None if is_whole else damage(text, name)
     if top is None:
-        return Glimpse("json", broken=broken, record=None if broken else _first_object(text))
+        return _with_record(Glimpse("json", broken=broken), b"" if broken else text)
     short = {k: bytes(v)[:64].decode("utf-8", "replace") for k, v in top.items() if len(bytes(v)) <= 64}
     rows = next((bytes(top[k]) for k in ("items", "records", "accounts") if k in top), b"")
-    return Glimpse("json", keys=frozenset(top), record=_first_object(rows), values=short, broken=broken)
+    return _with_record(Glimpse("json", keys=frozenset(top), values=short, broken=broken), rows)
+
+
+def _with_record(seen: Glimpse, rows: bytes) -> Glimpse:
+    """Return the glimpse with what a list's first object tells."""
+    first = _first_object(rows)
+    if first is None:
+        return seen
+    numbers = frozenset(key for key, value in first.items() if type(value) is int or str(value).isdecimal())
+    return replace(seen, record=frozenset(first), numbers=numbers)
 
 
 def _top_level(text: bytes) -> tuple[dict[str, msgspec.Raw] | None, bool]:
@@ -189,8 +200,8 @@ def _top_level(text: bytes) -> tuple[dict[str, msgspec.Raw] | None, bool]:
     return None, False
 
 
-def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
-    """Return the keys of a list's first object; None where there is none."""
+def _first_object(rows: bytes, size: int = 1 << 16) -> dict[str, Any] | None:
+    """Return a list's first object; None where there is none."""
     import json
 
     at = rows.find(b"{", 0, 64)
@@ -202,7 +213,7 @@ def _first_object(rows: bytes, size: int = 1 << 16) -> frozenset[str] | None:
         return None
     except ValueError:
         return _first_object(rows, size * 64) if size < len(rows) else None
-    return frozenset(found)
+    return dict(found)
 
 
 def matches(signature: Signature, seen: Glimpse) -> bool:
@@ -214,15 +225,26 @@ def matches(signature: Signature, seen: Glimpse) -> bool:
             return not seen.keys and seen.record is not None and signature.record_keys <= seen.record
         return (
             signature.keys <= seen.keys
-            and (not signature.any_keys or bool(signature.any_keys & seen.keys))
+            and (not signature.any_keys or bool(signature.any_keys & seen.keys) or _is_sure(signature, seen))
             and not signature.no_keys & seen.keys
-            and (signature.empty_keys <= seen.keys if seen.record is None else signature.record_keys <= seen.record)
+            and (signature.empty_keys <= seen.keys if seen.record is None else _record_matches(signature, seen))
         )
     if signature.kind == "csv":
         return _header_matches(signature, seen.header)
     if signature.kind == "zip":
         return signature.members <= seen.members
     return seen.first_line.lower().startswith(signature.text_start) if signature.text_start else False
+
+
+def _is_sure(signature: Signature, seen: Glimpse) -> bool:
+    """Whether a record alone tells the product."""
+    return bool(signature.record_parts & (seen.record or frozenset())) and signature.record_numbers <= seen.numbers
+
+
+def _record_matches(signature: Signature, seen: Glimpse) -> bool:
+    has = seen.record or frozenset()
+    is_numbered = signature.record_numbers <= seen.numbers or bool(signature.record_parts & has)
+    return signature.record_keys <= has and is_numbered
 
 
 def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
@@ -232,7 +254,13 @@ def _header_matches(signature: Signature, header: tuple[str, ...]) -> bool:
     named = [name for name in header if not _UNNAMED.fullmatch(name)]  # a spreadsheet adds columns without a name
     has, must, never = fold(named), fold(signature.header), fold(signature.no_header)
     allowed = must | fold(signature.header_only)
-    return must <= has and not never & has and (not signature.header_only or has <= allowed)
+    exact = {fold(one) for one in signature.headers}
+    return (
+        must <= has
+        and not never & has
+        and (not signature.header_only or has <= allowed)
+        and (not exact or has in exact)
+    )
 
 
 _UNNAMED = re.compile(r"column \d+")

@@ -41,6 +41,7 @@ class Dialect(msgspec.Struct, frozen=True):
     line_end: str = "\n"
     writes_last_end: bool = True
     least: int | None = None  # cells a row must have; None: as many as the header
+    may_be_short: Callable[[Mapping[str, str]], bool] = lambda _: False  # a row that may have fewer
     any_case: bool = False  # column names differ in case between versions
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
     may_be_escaped: bool = False  # files that passed through a web page are HTML-escaped as a whole
@@ -79,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True):
             source,
             table,
             least=len(table.header) if self.dialect.least is None else self.dialect.least,
+            may_be_short=self.dialect.may_be_short,
             rename=rename,
             check=self.dialect.check,
             ends_with_line=self.dialect.writes_last_end,

@@ -171,12 +171,16 @@ def folder(separator: str) -> Column:
     return Column(read, lambda leaving: leaving.folder(separator, split))
 
 
+_YES, _NO = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
+YES_OR_NO = codes(*_YES, *_NO)  # products write numbers, scripts and spreadsheets words
+
+
 def flag(member: str, off: str = "") -> Column:
-    """Return a column that is 1 for yes, and 0 or empty for no; anything else is kept raw."""
+    """Return a column that is 1 for yes, and 0 or empty for no, or says so in words; anything else is kept raw."""
 
     def read(draft: Draft, _: str, cell: str) -> bool:
-        if cell == "1":
+        if cell in _YES:
             setattr(draft, member, True)
-        return cell in ("0", "1")
+        return cell in _YES or cell in _NO
 
-    return Column(read, lambda leaving: "1" if leaving.offer.take(member) else off, codes("0", "1"))
+    return Column(read, lambda leaving: "1" if leaving.offer.take(member) else off, YES_OR_NO)

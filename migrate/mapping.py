@@ -121,11 +121,11 @@ def undecided_columns(
     where ``is_header`` says that a product writes it.
     """
     if is_row(tuple(header)):
-        return UnknownFormat(f"{name} is a table without a header: its first line holds values", hint=_ADD_HEADER)
+        return UnknownFormat(f"{name} is a table without a header: its first line holds values", hint=ADD_HEADER)
     if not (is_header or is_known(header, mapping)):
         return UnknownFormat(
             f"the first line of {name} is no header that is known, so it may hold values",
-            hint=f"if it is a header, say what each column is with --map COLUMN=ROLE; if not, {_ADD_HEADER}",
+            hint=f"if it is a header, say what each column is with --map COLUMN=ROLE; if not, {ADD_HEADER}",
         )
     open_ones = [column for column in header if column not in mapping]
     suggested = suggestions(header)
@@ -138,7 +138,7 @@ def undecided_columns(
     )
 
 
-_ADD_HEADER = "add a first line with the names of the columns, then say what each is with --map COLUMN=ROLE"
+ADD_HEADER = "add a first line with the names of the columns, then say what each is with --map COLUMN=ROLE"
 
 
 def is_known(header: Sequence[str], mapping: Mapping[str, str]) -> bool:

@@ -125,11 +125,13 @@ _SYNONYMS = {
     "password": "password pass pwd passwd passwort kennwort contrasena motdepasse senha loginpassword secret"
     " wachtwoord losenord passord adgangskode",
     "url": "url website web link address uri loginuri siteurl secreturl hostname origin domain"
-    " webaddress webseite adresse",
-    "totp": "totp otp otpauth 2fa twofa mfa authenticator twofasecret otpsecret otpurl logintotp onetimepassword",
+    " webaddress websiteaddress webseite internetseite adresse loginurl loginurls siteweb sitioweb",
+    "totp": "totp otp otpauth 2fa twofa mfa authenticator twofasecret otpsecret otpurl logintotp onetimepassword"
+    " twofactorsecret totpsecret totpseed totpuri otpuri onetimepasswort",
     "notes": "notes note comment comments extra description memo notizen notiz notas notities anteckningar remarks"
-    " bemerkung additionalinfo",
-    "folder": "folder group grouping category path vault collection ordner gruppe kategorie dossier carpeta",
+    " bemerkung beschreibung informationen additionalinfo",
+    "folder": "folder group grouping category path vault collection ordner gruppe kategorie dossier carpeta"
+    " folderpath foldername groupname",
     "tags": "tags labels keywords stichworte",
     "favorite": "favorite favourite fav starred pinned favorit",
     "created": "created createdat creationdate timecreated createtime erstellt",

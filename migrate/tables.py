@@ -1,6 +1,7 @@
 """Rows of comma-separated files, read so that no cell is lost: our own decoding, ``csv.reader``, physical lines.
 
-- The delimiter is the one of ``, ; TAB`` that cuts the first line into most cells.
+- The delimiter is the one of ``, ; TAB`` that cuts the first line into most cells, or that which a line ``sep=;``
+  before the header names for Excel.
 - A row with more cells than the header, with a stray quote or a quote that is never closed is set aside as it stands.
 - After a broken quote reading goes on at the next line that has exactly the header's cells; nothing is guessed.
 - A row that repeats the header (exports that were joined) is none.
@@ -32,6 +33,7 @@ _MAX_LINE = 16 << 20  # characters of one physical line; no product writes a lon
 _MAX_COLUMNS = 1000
 _PAGE = 1 << 16  # characters whose lines are cut together
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")  # not splitlines(): it also cuts at U+2028 and the like
+_DIRECTIVE = re.compile(r'"?sep=([,;\t])"?(?:\r\n|\r|\n)')  # for Excel: no row
 _RESUME_FROM = 3  # cells: in a narrower table too many lines of a text look like rows
 
 
@@ -62,7 +64,10 @@ def read_table(data: bytes, name: str, *, encoding: str | None = None, delimiter
 
 def table_of(text: str, name: str, *, delimiter: str | None = None) -> Table:
     """Return a decoded text as a table; raises ``DamagedExport`` as ``read_table`` does."""
-    mark = delimiter or sniff(text)
+    said = _DIRECTIVE.match(text)
+    if said:
+        text = "\n" + text[said.end() :]  # a blank line, so that all others keep their numbers
+    mark = delimiter or (said[1] if said else sniff(text))
     lines = _lines(text, mark, name)
     first = next((line for line in lines if line.error or any(line.cells)), None)
     if first is None or first.error:
@@ -208,6 +213,7 @@ class Rows(msgspec.Struct):
     table: Table
     least: int = 1  # cells a row must have; what is missing behind them counts as empty
     rename: Mapping[str, str] = msgspec.field(default_factory=dict)  # column of the file -> name by which it is known
+    may_be_short: Callable[[Mapping[str, str]], bool] = lambda _: False  # a row that has fewer cells all the same
     check: Check = _no_objection  # returns why a row cannot be one of the format, or ""
     ends_with_line: bool = False  # the product ends its last row: in one without an end, an empty last cell may be cut
     whole: frozenset[str] = frozenset()  # texts of the last cell that cannot be cut off ones
@@ -234,7 +240,7 @@ class Rows(msgspec.Struct):
         if not line.error and (not any(cells) or self._repeats_header(cells)):
             return None
         self.number += 1
-        if len(cells) != width and not self._fits(line, width):
+        if len(cells) != width and not self._fits(line, header):
             return None
         data = dict(zip(header, cells, strict=False))
         if reason := self.check(data):
@@ -246,10 +252,11 @@ class Rows(msgspec.Struct):
         header = self.table.header
         return cells[-1].strip() == header[-1] and [cell.strip().strip("\ufeff\u200b") for cell in cells] == header
 
-    def _fits(self, line: Line, width: int) -> bool:
+    def _fits(self, line: Line, header: list[str]) -> bool:
         """Whether a row of another width than the header's may be taken; one that may not is set aside here."""
-        cells = line.cells
-        if line.error or any(cells[width:]) or len(cells) < self.least:
+        cells, width = line.cells, len(header)
+        is_short = len(cells) < self.least and not self.may_be_short(dict(zip(header, cells, strict=False)))
+        if line.error or any(cells[width:]) or is_short:
             many = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
             self._set_aside(line, line.error or f"{many} where the header has {width}")
             return False

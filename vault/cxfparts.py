@@ -30,6 +30,7 @@ from vault.cxfkinds import (
 )
 from vault.cxfraw import add, extend, in_place, ours_in, settle, split
 from vault.model import CONCEALED, Field
+from vault.otpreading import hash_name
 
 _FIELD_MEMBERS = frozenset(f.encode_name for f in msgspec.structs.fields(Field))
 _FIELD_OURS = _FIELD_MEMBERS - {"value", "fieldType", "id", "label", "extra"}
@@ -346,20 +347,18 @@ def _code_in(data: Data) -> Row | None:
 
 def _totp_in(tag: str, data: Data) -> Row:
     row = _plain_in(tag, data)
-    algorithm = row.get("algorithm")
-    if algorithm == "steam":  # Bitwarden's way of saying so (dossier: CXF 5)
+    if "algorithm" in row:
+        row["algorithm"] = algorithm_of(row["algorithm"])
+    if row.get("algorithm") == "steam":  # Bitwarden's way of saying so (dossier: CXF 5)
         row |= {"kind": "steam", "algorithm": "sha1"}
-    elif algorithm is not None:
-        row["algorithm"] = algorithm_of(algorithm)
     if "secret" in row:
         row["secret"] = base32_of(row["secret"])
     return row
 
 
 def algorithm_of(text: str) -> str:
-    """Return a hash's name in the one spelling of CXF, an unknown one as it is."""
-    bare = text.lower().replace("-", "")
-    return bare if bare in ALGORITHMS else text
+    """Return a hash's name in the one spelling of CXF, an unknown one in small letters."""
+    return hash_name(text) or text
 
 
 _BASE32 = re.compile(r"[A-Z2-7]+")

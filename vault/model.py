@@ -450,9 +450,17 @@ KINDS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
 )
 
 
+_DOCUMENTS = (Passport, DriversLicense, IdentityDocument)
+
+
 def kind_of(item: Item) -> str:
-    """Return the word for what the item mostly is: login, card, note, identity, ..., or custom."""
+    """Return the word for what the item mostly is: login, card, note, identity, ..., or custom.
+
+    A document that comes first is one still with its holder's address beside it.
+    """
     present = set(map(type, item.credentials))
+    if item.credentials and isinstance(item.credentials[0], _DOCUMENTS):
+        present.discard(Address)
     for word, kinds in KINDS:
         if not present.isdisjoint(kinds):
             return word

@@ -174,7 +174,7 @@ def _built(kind: str, known: dict[str, str], unknown: dict[str, str], issuer: st
         secret=_secret(known.get("secret", ""), kind),
         period=_number(known.get("period")) or period,
         digits=stated or digits,
-        algorithm=_algorithm(known.get("algorithm", "")) or algorithm,
+        algorithm=hash_name(known.get("algorithm", "")) or algorithm,
         counter=counter or 0 if kind == "hotp" else counter,
         issuer=issuer or None,
         username=username,
@@ -218,8 +218,11 @@ def _number(text: str | None) -> int | None:
     return int(found[1])
 
 
-def _algorithm(text: str) -> str:
-    """Return ``sha1`` and the like for every spelling: ``SHA1``, ``HmacSHA1``, ``HMAC-SHA-1``, ``Algorithm.sha1``."""
+def hash_name(text: str) -> str:
+    """Return ``sha1`` and the like for every spelling: ``SHA1``, ``HmacSHA1``, ``HMAC-SHA-1``, ``Algorithm.sha1``.
+
+    An unknown name is returned in small letters, nothing where none is said.
+    """
     text = text.strip().lower()
     short = re.sub(r"^algorithm\.|^hmac|[-_ ]", "", text)
     return _ALGORITHMS.get(short) or ("" if text in _NO_NUMBER else text)

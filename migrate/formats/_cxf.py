@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from migrate.adapter import Parsed
 from migrate.containers import is_safe_name
+from migrate.formats._cxf_codes import with_codes
 from migrate.formats._cxf_rules import COLLECTION, FIELD, ITEM, LINKS
 from migrate.giving import Outgoing
 from migrate.reading import reread
@@ -167,6 +168,8 @@ class _Reader:
         self._place(row, account, in_file)
         self._credentials(row, account, is_ours)
         item = cxf.item_of(row)
+        if not is_ours:
+            item = with_codes(item)
         self._note(record, item, is_ours)
         return item
 

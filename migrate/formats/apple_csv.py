@@ -13,12 +13,19 @@ from migrate.leaving import Leaving
 from vault import otp
 from vault.model import Totp
 
+HEADERS = (
+    ("Title", "URL", "Username", "Password", "Notes", "OTPAuth"),
+    ("Title", "Url", "Username", "Password"),
+    ("Title", "Url", "Username", "Password", "OTPAuth"),
+)
+_WITHOUT_NOTES = (("Title", "URL", "Username", "Password"), ("Title", "URL", "Username", "Password", "OTPAuth"))
+
 SIGNATURE = Signature(
     product="Safari, Apple Passwords",
     suffix=".csv",
     kind="csv",
     header=frozenset({"Title", "Username", "Password"}),
-    header_only=frozenset({"URL", "Url", "Notes", "OTPAuth"}),
+    headers=frozenset(frozenset(one) for one in (*HEADERS, *_WITHOUT_NOTES)),
     export_steps="Passwords > File > Export All Passwords to File (macOS); Safari > File > Export > Passwords",
     cannot_hold=("passkeys", "secure notes", "cards", "Wi-Fi networks", "groups", "dates", "attachments"),
 )
@@ -46,10 +53,6 @@ ADAPTER = table(
         "Notes": note,
         "OTPAuth": Column(totp.read, _otpauth),
     },
-    standards=(
-        ("Title", "URL", "Username", "Password", "Notes", "OTPAuth"),
-        ("Title", "Url", "Username", "Password"),
-        ("Title", "Url", "Username", "Password", "OTPAuth"),
-    ),
+    standards=HEADERS,
     dialect=Dialect(any_case=True, least=3, takes=has_login),
 )

@@ -1,18 +1,18 @@
 """Bitwarden, CSV export of a person or an organisation (dossier: Bitwarden 1.3).
 
 - Only logins and notes exist; ``login_uri`` holds all addresses, ``fields`` a line ``name: value`` for each.
-- Of an organisation ``collections`` holds all names, joined with commas.
+- Of an organisation ``collections`` holds all names, joined with commas. A row with nothing else makes it.
 - Bitwarden itself cuts a line of ``fields`` at its last ``": "`` and knows no values of several lines; what it would
   misread goes to the notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from migrate.adapter import Signature
-from migrate.columns import Beside, Dialect, Row, table, with_extra
-from migrate.draft import Draft, any_code, code_of, flag, split_path
+from migrate.columns import Beside, Dialect, Row, put_aside, table, with_extra
+from migrate.draft import YES_OR_NO, Draft, any_code, code_of, flag, split_path
 from migrate.giving import Outgoing
 from migrate.leaving import Leaving, lines_of
 from migrate.packed import (
@@ -66,8 +66,13 @@ _split = split_path("/")
 _favorite, _reprompt = flag("favorite"), flag("reprompt")
 
 
-def _item(record: Record, _: Beside) -> Item:
+def _item(record: Record, beside: Beside) -> Item | None:
     draft, data = Draft(record), record.data
+    filled = {name: cell for name, cell in data.items() if cell}
+    if filled.keys() in ({"folder"}, {"collections"}):
+        _folders(draft)
+        put_aside(record, beside, filled)
+        return None
     draft.title = data.pop("name")
     kind = data.pop("type") if data["type"] in ("login", "note") else ""
     draft.auth = kind == "login" or (not kind and any(data.get(name) for name in _LOGIN_CELLS))
@@ -79,6 +84,8 @@ def _item(record: Record, _: Beside) -> Item:
     if fields := data.pop("fields", ""):
         draft.fields += [_field(label, value) for label, value in split_labels(fields)]
     _folders(draft)
+    for name in ("folder", "collections"):
+        data.pop(name, None)
     for name, column in (("favorite", _favorite), ("reprompt", _reprompt)):
         cell = data.pop(name, "")
         if cell and not column.read(draft, name, cell):
@@ -91,8 +98,8 @@ def _item(record: Record, _: Beside) -> Item:
 
 def _login(draft: Draft) -> None:
     data = draft.record.data
-    draft.urls += [Url(url=address) for address in split_uris(data.pop("login_uri"))]
-    draft.username, draft.password = data.pop("login_username"), data.pop("login_password")
+    draft.urls += [Url(url=address) for address in split_uris(data.pop("login_uri", ""))]
+    draft.username, draft.password = data.pop("login_username", ""), data.pop("login_password", "")
     if code := data.pop("login_totp", ""):
         draft.codes.append(code_of(draft.record, code, "totp"))
 
@@ -104,9 +111,9 @@ def _field(label: str, value: str) -> Field:
 
 def _folders(draft: Draft) -> None:
     data, folders = draft.record.data, draft.record.source.folders
-    if folder := data.pop("folder", ""):
+    if folder := data.get("folder", ""):
         draft.collections.append(folders.at(_split(folder), folder))
-    for name in split_list(cell) if (cell := data.pop("collections", "")) else ():
+    for name in split_list(cell) if (cell := data.get("collections", "")) else ():
         draft.collections.append(folders.at(_split(name), name, kind="collection"))
 
 
@@ -162,6 +169,16 @@ def _header(out: Outgoing) -> Sequence[str]:
     return ORGANIZATION if is_of_organization(out) else PERSONAL
 
 
+def _holds_no_login(row: Mapping[str, str]) -> bool:
+    """Whether no cell of a row can have slipped, however many empty ones it lacks: Bitwarden's own examples have such.
+
+    Its kind stands in its place, and nothing in those of logins.
+    """
+    fields, reprompt = row.get("fields", ""), row.get("reprompt", "")
+    is_sound = row.get("type") in ("login", "note") and (not fields or ": " in fields) and reprompt in ("", "0", "1")
+    return is_sound and not any(row.get(name) for name in _LOGIN_CELLS)
+
+
 def _older(header: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in header if name != "reprompt")
 
@@ -176,11 +193,11 @@ ADAPTER = table(
     aliases={name.removeprefix("login_"): name for name in _LOGIN_CELLS},
     shape={
         "type": codes("login", "note"),
-        "favorite": codes("0", "1"),
-        "reprompt": codes("0", "1"),
+        "favorite": YES_OR_NO,
+        "reprompt": YES_OR_NO,
         "collections": changed(comma_list),
         "login_uri": changed(joined_uris),
         "fields": changed(labelled_lines),
     },
-    dialect=Dialect(writes_last_end=False),
+    dialect=Dialect(writes_last_end=False, may_be_short=_holds_no_login),
 )

@@ -56,7 +56,9 @@ SIGNATURE = Signature(
     any_keys=frozenset({"folders", "collections", "encrypted"}),
     keys=frozenset({"items"}),
     no_keys=frozenset({"vaults", "encKeyValidation_DO_NOT_EDIT"}),
-    record_keys=frozenset({"type", "name"}),
+    record_keys=frozenset({"name"}),
+    record_numbers=frozenset({"type"}),
+    record_parts=frozenset({*PARTS, "folderId"}),
     empty_keys=frozenset({"encrypted"}),
     export_steps="Settings > Export vault > file format .json, .json (Encrypted) with a password of its own, or .zip",
     cannot_hold=("attachments", "items in the trash", "Sends", "items of organisations (export those apart)"),
@@ -165,6 +167,8 @@ def _places(data: dict[str, Any], folders: _Ids, collections: _Ids) -> tuple[str
     """Pop where the item is; ids of no folder or collection of the file stay."""
     found = []
     folder, members = data.pop("folderId", None), data.pop("collectionIds", None)
+    if isinstance(members, str) and members in collections:  # Bitwarden's own example
+        members = [members]
     if isinstance(folder, str) and folder in folders:
         found.append(folders[folder])
     elif folder is not None and folder != "":

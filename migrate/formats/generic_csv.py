@@ -5,7 +5,7 @@ Written, it has a column for each role, and one for each custom field under its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from migrate.adapter import Adapter, Parsed, Signature
@@ -16,7 +16,7 @@ from migrate.giving import Outgoing
 from migrate.leaving import Leaving
 from migrate.shape import Shape
 from migrate.source import Source
-from migrate.tables import table_of
+from migrate.tables import Table, table_of
 
 SIGNATURE = Signature(
     product="mapped table",
@@ -37,16 +37,20 @@ def parse(source: Source) -> Parsed:
     text = decode(source.data, source.name, source.options.get("encoding"))
     table = table_of(text, source.name, delimiter=source.options.get("delimiter"))
     secrets = [number for number, column in enumerate(table.header) if roles.get(column) in SECRET]
-    filled = {
-        table.header[number]
-        for line in (table.lines if len(roles) >= len(table.header) else ())
-        for number in secrets
-        if number < len(line.cells) and line.cells[number]
-    }
+    filled = _filled(table, secrets) if len(roles) >= len(table.header) else set()
     mapping.check(table.header, roles, filled, source.name)
     parsed = _plan(roles).parse(source)
     parsed.extras["map"] = roles
     return parsed
+
+
+def _filled(table: Table, columns: Sequence[int]) -> set[str]:
+    """Return the names of those columns that have something in them; of all where there is no row."""
+    found, is_empty = set[str](), True
+    for line in table.lines:
+        is_empty = is_empty and not any(line.cells)
+        found.update(table.header[n] for n in columns if n < len(line.cells) and line.cells[n])
+    return {table.header[n] for n in columns} if is_empty else found
 
 
 def shape_of(options: Mapping[str, Any]) -> Shape:

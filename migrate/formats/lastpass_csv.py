@@ -259,6 +259,7 @@ ADAPTER = table(
     to_row=_rows,
     beside_rows=_markers,
     standards=(COLUMNS, tuple(name for name in COLUMNS if name != "totp")),
+    aliases={"otp": "totp"},  # other tools' spelling
     shape={
         "url": codes(NOTE, GROUP, NO_ADDRESS),
         "fav": codes("0", "1"),

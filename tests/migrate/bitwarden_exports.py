@@ -138,8 +138,12 @@ def exports(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def with_unknown_keys(draw: st.DrawFn, export: dict[str, Any]) -> dict[str, Any]:
-    """Add keys that nobody knows to objects of all levels, and now and then a value of an unexpected type."""
-    return {key: _grown(draw, value) for key, value in export.items()} | draw(_unknown)
+    """Add keys that nobody knows to objects of all levels, and now and then a value of an unexpected type.
+
+    What it says of being encrypted stays: any other word for yes would have the file refused, rightly.
+    """
+    grown = {key: _grown(draw, value) for key, value in export.items() if key != "encrypted"}
+    return export | grown | draw(_unknown)
 
 
 _unknown = st.dictionaries(

@@ -6,6 +6,8 @@ import csv
 import io
 from pathlib import Path
 
+import pytest
+
 from tests.migrate import laws
 from vault.model import BasicAuth, Collection, CreditCard, CustomFields, Field, Item, Note, concealed, find
 from vault.secret import Secret
@@ -42,6 +44,16 @@ def test_a_file_made_for_bitwarden_may_leave_columns_out() -> None:
     auth = find(loaded.items[0], BasicAuth)
     assert (loaded.source.format, auth.username.text, auth.password.text) == ("bitwarden_csv", "ada", "007")
     assert laws.render("bitwarden_csv", loaded.items, loaded.collections, loaded.extras)[0].rstrip() == data.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_one"), [("1", True), ("true", True), ("TRUE", True), ("0", False), ("False", False)]
+)
+def test_a_favourite_is_told_by_a_number_or_a_word(cell: str, is_one: bool) -> None:
+    header = b"folder,favorite,type,name,notes,fields,login_uri,login_username,login_password,login_totp\n"
+    (item,) = laws.load(None, header + f",{cell},login,Post,,,,ada,tide-1,\n".encode()).items
+    assert item.favorite is is_one
+    assert not item.extra
 
 
 def test_a_card_becomes_a_note_with_fields() -> None:

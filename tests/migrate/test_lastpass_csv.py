@@ -44,6 +44,19 @@ def test_a_card_is_a_card_and_its_month_a_month() -> None:
     assert find(item, Note).content.reveal() == "call: 0800"
 
 
+def test_a_driver_s_license_with_an_address_is_a_license() -> None:
+    item = note("NoteType:Driver's License\nNumber:D 1\nName:Ada\nAddress:1 Harbour Road\nCity / Town:Hull\nNotes:")
+    assert find(item, model.Address) is not None
+    assert model.kind_of(item) == "drivers-license"
+
+
+def test_a_column_otp_holds_one_time_codes() -> None:
+    header = b"url,username,password,otp,extra,name,grouping,fav\n"
+    item = laws.load("lastpass_csv", header + b"https://a.example,ann,p,JBSWY3DPEHPK3PXP,,A,,0\n").items[0]
+    assert find(item, Totp).secret.reveal() == "JBSWY3DPEHPK3PXP"
+    assert not item.extra
+
+
 def test_a_line_begins_a_value_only_if_its_label_is_one_of_the_type() -> None:
     key = "-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\nNotes on: this\n-----END X-----"
     ssh = find(note(f"NoteType:SSH Key\nPrivate Key:{key}\nPublic Key:ssh-rsa A\nNotes:"), model.SshKey)

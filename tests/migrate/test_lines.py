@@ -20,6 +20,11 @@ def test_a_comma_parts_only_what_is_followed_by_an_address() -> None:
     ]
 
 
+def test_quotes_around_an_entry_are_no_part_of_it() -> None:
+    found = list(entries(b'"a://1"\n"a://2","b://3"\na://x?y="z"\n""\n'))
+    assert [e.text for e in found] == ["a://1", "a://2", "b://3", 'a://x?y="z"']
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x0b", "\x0c", "\x1c"])
 def test_rare_line_separators_stay_within_a_name(mark: str) -> None:
     assert [e.text for e in entries(f"a://x{mark}y".encode())] == [f"a://x{mark}y"]

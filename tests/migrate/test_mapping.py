@@ -83,6 +83,10 @@ def test_logins_without_a_filled_password_are_refused() -> None:
     assert refused(b"t,u\na,ada\n", {"t": "title", "u": "username"}).exit_code == 4
 
 
+def test_a_table_of_logins_without_a_row_holds_none() -> None:
+    assert load(b"t,u,p\n", {"t": "title", "u": "username", "p": "password"}).items == ()
+
+
 def test_notes_alone_need_no_password() -> None:
     loaded = load(b"t,n\nAlarm,4711\n", {"t": "title", "n": "notes"})
     assert find(loaded.items[0], Note).content.reveal() == "4711"
@@ -204,6 +208,10 @@ def test_a_damaged_file_of_profiles_is_no_defect(text: str, tmp_path: Path) -> N
         ("Contraseña", "password"),
         ("Lösenord", "password"),
         ("Straße", "street"),
+        ("Login_URLs", "url"),
+        ("Website Address", "url"),
+        ("Two Factor Secret", "totp"),
+        ("FolderPath", "folder"),
         ("zzz", None),
     ],
 )

@@ -59,6 +59,19 @@ def test_the_same_logins_come_out_of_every_encoding_delimiter_and_line_end(
     assert cells(data) == LOGINS
 
 
+@pytest.mark.parametrize("directive", ["sep=;\r\n", '"sep=;"\n', "sep=;\r"])
+def test_a_line_that_tells_excel_the_delimiter_is_no_row(directive: str) -> None:
+    data = f"{directive}name;pass\na,b;c\nd;e;f\n"
+    assert table(data).header == ["name", "pass"]
+    found, aside, _ = rows(data)
+    assert [list(record.data.values()) for record in found] == [["a,b", "c"]]
+    assert [one.line for one in aside] == [4]
+
+
+def test_a_column_may_be_called_as_that_line_begins() -> None:
+    assert table("sep=;,name\n").header == ["sep=;", "name"]
+
+
 @pytest.mark.parametrize("inner", ["\n", "\r\n", "\r"])
 def test_line_breaks_inside_cells_stay_as_they_are(inner: str) -> None:
     assert cells(f'a,b\r\n"one{inner}two",x\r\n') == [[f"one{inner}two", "x"]]
