@@ -33,6 +33,8 @@ Preset = Literal["hourly", "daily", "weekly", "cron", "off"]
 _EVENING = "21:00"
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _CRON_FIELDS = 5
+_FOLLOWS_HOURS = re.compile(r"\*|\S+ \*")
+_SECOND = timedelta(seconds=1)
 _LONGEST_EXPRESSION = 200
 _ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _HINT = 'give hourly, daily, weekly, off or five cron fields in quotes, such as "30 2 * * 1-5"'
@@ -110,16 +112,45 @@ def next_due(schedule: Schedule, after: datetime, zone: tzinfo) -> datetime | No
     """
     if not schedule.cron:
         return None
+    found = _first(schedule.cron, after, zone)
+    if found is None or not _FOLLOWS_HOURS.match(schedule.cron):
+        return found
+    change = _first_change(after, found, zone)
+    minute = change.astimezone(zone).minute if change is not None else 0
+    if change is None or not minute:
+        return found
+    # cronsim goes on from the change by whole hours, at half past each, and so past the next due time.
+    hour = change + timedelta(minutes=60 - minute)
+    later = next_due(schedule, max(after, hour - _SECOND), zone)
+    others = (_first(schedule.cron, max(after, change - _SECOND), zone), later)
+    return min(found, *(one for one in others if one is not None))
+
+
+def _first(cron: str, after: datetime, zone: tzinfo) -> datetime | None:
     from cronsim import CronSim
 
     try:
-        times = CronSim(schedule.cron, after.astimezone(zone))
+        times = CronSim(cron, after.astimezone(zone))
         found = next(times)
         while found.astimezone(UTC) <= after:  # in the repeated hour of autumn: the first passing is over
             found = next(times)
     except (StopIteration, OverflowError):  # no such day, or none before the year 10000
         return None
     return found.astimezone(UTC)
+
+
+def _first_change(after: datetime, until: datetime, zone: tzinfo) -> datetime | None:
+    """Return the first minute in which the zone has another offset than at the given time."""
+    offset, low = after.astimezone(zone).utcoffset(), after
+    while low < until:
+        high = min(low + timedelta(days=1), until)
+        if high.astimezone(zone).utcoffset() != offset:
+            while high - low > timedelta(minutes=1):
+                middle = low + (high - low) / 2
+                low, high = (middle, high) if middle.astimezone(zone).utcoffset() == offset else (low, middle)
+            return high.replace(second=0, microsecond=0)
+        low = high
+    return None
 
 
 def due(schedule: Schedule, last_served: datetime | None, now: datetime, zone: tzinfo) -> Due:

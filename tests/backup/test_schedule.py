@@ -218,6 +218,31 @@ def test_daily_is_once_a_day_in_every_month_that_changes_its_clocks(zone: tzinfo
 # Catching up
 
 
+CHANGES = [  # the nights of 2026 with a change, as their first midnight
+    *((BERLIN, day) for day in ("2026-03-28", "2026-10-24")),
+    *((SYDNEY, day) for day in ("2026-04-04", "2026-10-03")),
+    *((LORD_HOWE, day) for day in ("2026-04-04", "2026-10-03")),
+    *((SANTIAGO, day) for day in ("2026-04-04", "2026-09-05")),
+]
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES, ids=str)
+@pytest.mark.parametrize("word", ["5 */7", "45 *", "30 */2", "0 */3", "*/10 5", "*/20 1,2", "* 1"])
+def test_an_expression_with_a_star_meets_every_minute_that_fits_as_they_pass(zone: tzinfo, day: str, word: str) -> None:
+    def fits(at: datetime) -> bool:
+        return all(
+            of in range(60)[:: int(field[2:] or 1)] if field[0] == "*" else str(of) in field.split(",")
+            for field, of in zip(word.split(), (at.minute, at.hour), strict=True)
+        )
+
+    start = datetime.fromisoformat(day).replace(tzinfo=zone).astimezone(UTC)
+    passing = [start + timedelta(minutes=number) for number in range(1, 3 * 24 * 60)]
+    wanted = [one for one in passing if fits(one.astimezone(zone))]
+    schedule = schedule_of(f"{word} * * *")
+    for one in (start, *wanted[:-1], *(one for one in passing[::77] if one < wanted[-1])):
+        assert next_due(schedule, one, zone) == next(due_at for due_at in wanted if due_at > one)
+
+
 def test_three_days_of_sleep_are_caught_up_once() -> None:
     evening = schedule_of("daily", "21:00")
     slept, woken = utc("2026-11-20T21:00:03+01:00"), utc("2026-11-23T22:10+01:00")
