@@ -35,6 +35,7 @@ from benchmarks.loading import Vault
 from vault import listmaking
 from vault.device import new_device
 from vault.kit import new_kit
+from vault.sync import wire
 
 CHANGES, ENTRIES = 100, 40
 _AT = "2026-11-23T00:00:00Z"
@@ -116,9 +117,11 @@ async def _sustained(relays: Sequence[tuple[str, subprocess.Popen[str]]], args: 
     made = steady.vaults(args.steady_vaults)
     waiting = steady.vaults(-(-args.watchers // steady.DEVICES))
     await loading.run(urls[0], [loading.bringing(one[0]) for one in (*made, *waiting)], 8)
+    watch = await watching.begin(urls, [device for vault in waiting for device in vault][: args.watchers])
+    if args.watchers:
+        await asyncio.sleep(1.5 * wire.MOST_WAIT)  # until each waits for the second time: no vault is new to any relay
     count = int(args.rate * args.seconds)
     requests = list(loading.appends(steady.in_turn(made), count, entries=1, content=_EDIT))
-    watch = await watching.begin(urls, [device for vault in waiting for device in vault][: args.watchers])
     spent = sum(map(_processor_seconds, processes))
     found = await steady.run(urls, requests, args.rate)
     spent = sum(map(_processor_seconds, processes)) - spent

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from benchmarks.loading import Vault, address, request
+from vault.sync import wire
 
-_WAIT = 25
 _AT_ONCE = 200
 
 
@@ -68,5 +68,5 @@ class _Watcher(asyncio.Protocol):
 
     def _ask(self) -> None:
         known = len(self._vault.chain)
-        target = f"/v1/vaults/{self._vault.id}/watch?after={known}&wait={_WAIT}"
+        target = f"/v1/vaults/{self._vault.id}/watch?after={known}&wait={wire.MOST_WAIT}"
         self._transport.write(request("GET", target, b"", self._vault.device))

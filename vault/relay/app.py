@@ -203,11 +203,23 @@ class Relay:
 
     async def answer_watch(self, request: Request) -> Response:
         """5: answer as soon as the newest cursor is another than the one that is known, or after the time given."""
-        known = await self._asked(request)
+        signed, vault = self._gate.signed(request), reading.vault(request)
         after = reading.number(request, "after", 0)
         wait = reading.number(request, "wait", wire.MOST_WAIT)
-        newest = await self._watched(known.vault, after, min(wait, wire.MOST_WAIT))
-        return answers.empty(204) if newest == after else answers.whole(wire.write_cursor(newest))
+        until, is_first = self._mono() + min(wait, wire.MOST_WAIT), True
+        while True:
+            with self.bells.heard(bytes.fromhex(vault)) as rung:  # before looking, so that nothing comes in between
+                known, state = await self.memberships.now(vault)
+                if is_first:
+                    self._gate.check(request, signed, known, wire.digest_of(b""))
+                checking.signer_key(known, signed)
+                newest, is_first, left = state.arrival, False, until - self._mono()
+                if newest == after and left > 0 and not self.bells.silent:
+                    done, _ = await asyncio.wait([rung], timeout=left)
+                    newest = rung.result() if done else after  # where nobody rang nothing has come
+                    if done and newest <= after:
+                        continue
+            return answers.empty(204) if newest == after else answers.whole(wire.write_cursor(newest))
 
     async def answer_put_blob(self, request: Request) -> Response:
         """6: keep a blob under its hash."""
@@ -291,10 +303,6 @@ class Relay:
         devices = tuple(wire.Head(device.hex(), seq, newest) for device, seq, newest in rows)
         return wire.Heads(known.head, len(known.chain), devices)
 
-    async def newest_of(self, vault: str) -> int:
-        """Return the newest cursor of a vault."""
-        return (await self._state(bytes.fromhex(vault))).arrival
-
     async def blob_of(self, known: Known, digest: bytes) -> tuple[int, Iterator[bytes]] | None:
         """Return size and bytes of a blob, or None."""
         vault = bytes.fromhex(known.vault)
@@ -328,19 +336,6 @@ class Relay:
         known = await self.known(vault, fresh=True)
         self._gate.check(request, signed, known, digest if digest is not None else wire.digest_of(b""))
         return known
-
-    async def _watched(self, vault: str, after: int, wait: float) -> int:
-        """Return the newest cursor as soon as it differs from ``after``, or ``after`` at the end."""
-        until, name = self._mono() + wait, bytes.fromhex(vault)
-        while True:
-            with self.bells.heard(name) as rung:  # before looking, so that nothing comes in between
-                newest = await self.newest_of(vault)
-                left = until - self._mono()
-                if newest != after or left <= 0 or self.bells.silent:
-                    return newest
-                done, _ = await asyncio.wait([rung], timeout=left)
-                if done and rung.result() > after:
-                    return rung.result()
 
     def _rung(self, vault: str, outcome: Outcome) -> int:
         """Wake those who watch the vault and return its cursor; raises what was refused."""

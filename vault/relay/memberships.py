@@ -8,7 +8,7 @@ from vault.relay import checking
 from vault.relay.checking import Known
 from vault.relay.quota import Limits
 from vault.relay.refusals import gone, no_vault
-from vault.relay.storage import Storage
+from vault.relay.storage import State, Storage
 from vault.relay.threads import Threads
 
 _MOST_BYTES = 128 << 20
@@ -28,10 +28,15 @@ class Memberships:
         if cached is not None and not fresh:
             self._known.move_to_end(vault)
             return cached
-        found = await self._threads.run(self._looked_up, bytes.fromhex(vault), cached)
+        return (await self.now(vault))[0]
+
+    async def now(self, vault: str) -> tuple[Known, State]:
+        """Return the newest membership, and how far the vault is. Raises ``Refused``."""
+        cached = self._known.get(vault)
+        found, state = await self._threads.run(self._looked_up, bytes.fromhex(vault), cached)
         if found is not cached:
             self.remember(found)
-        return found
+        return found, state
 
     async def read(self, vault: bytes) -> Known:
         """Return the membership that the database has, also of a vault in its days of grace."""
@@ -50,15 +55,15 @@ class Memberships:
         forgotten = self._known.pop(vault, None)
         self._bytes -= _weight(forgotten) if forgotten is not None else 0
 
-    def _looked_up(self, vault: bytes, cached: Known | None) -> Known:
+    def _looked_up(self, vault: bytes, cached: Known | None) -> tuple[Known, State]:
         state = self._storage.state(vault)
         if state is None:
             raise no_vault()
         if state.deleted:
             raise gone()
         if cached is not None and cached.newest == state.head:
-            return cached
-        return self._read(vault)
+            return cached, state
+        return self._read(vault), state
 
     def _read(self, vault: bytes) -> Known:
         return checking.restored_known(self._storage.members(vault), self._limits)
