@@ -95,9 +95,13 @@ class EvilRelay(Relay):
 
     # -- pages
 
+    def _is_meant(self, one: Arrived) -> bool:
+        """Tell whether a lie hits this message."""
+        return True
+
     def _turned(self, page: Page, change: Change, *, kind: bytes = wire.ENTRY, last: bool = True) -> Page:
         """Change the newest thing of a kind on a page, or all of them."""
-        numbers = [one.number for one in page.entries if one.kind == kind]
+        numbers = [one.number for one in page.entries if one.kind == kind and self._is_meant(one)]
         chosen = set(numbers[-1:] if last else numbers)
         return replace(
             page,
@@ -233,17 +237,17 @@ class EvilRelay(Relay):
 Answered = Callable[[Request], Awaitable[Response]]
 
 
-def main() -> None:
+def main(kind: type[EvilRelay] = EvilRelay) -> None:
     """Serve."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("switch", choices=("honest", *EvilRelay.SWITCHES))
+    parser.add_argument("switch", choices=("honest", *kind.SWITCHES))
     parser.add_argument("--db", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--listen", required=True)
     given = parser.parse_args()
-    EvilRelay.switch = given.switch
+    kind.switch = given.switch
     place = serving.listen(given.listen, "self-signed", given.folder, datetime.now(UTC))
-    relay = serving.open_relay(given.db, kind=EvilRelay)
+    relay = serving.open_relay(given.db, kind=kind)
     serving.serve(relay, place, lambda: print(f"listening on {place.url}", flush=True))
 
 

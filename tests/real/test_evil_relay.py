@@ -47,7 +47,7 @@ TELLS: dict[str, tuple[int, str]] = {
     "t16_wiped": (56, "no longer has this vault"),
     "drops_what_it_takes": (56, "has taken what this device sent and does not show it"),
     "blob_altered": (5, "attachment was altered"),
-    "blob_gone": (0, "synced"),
+    "blob_gone": (5, "does not give an attachment that an entry names"),
     "endless": (56, "does not give it"),
     "t20_huge": (5, "not built as entries are|too large"),
     "garbage": (56, "not built as answers are"),
