@@ -1,6 +1,7 @@
 """The lies that only a shortened log makes possible: ``python -m tests.evil_snapshots SWITCH ...``, as ``evil_relay``.
 
-With ``aim`` the lies of ``evil_relay`` hit the newest part of a snapshot instead of the newest entry.
+With ``--aim snap`` those of ``evil_relay`` hit the newest part of a snapshot instead of the newest entry. What is
+dropped is for the test to say: it drops nothing by itself.
 """
 
 from __future__ import annotations
@@ -50,11 +51,7 @@ def _reach(one: Snapshot, device: str) -> int:
 class EvilOfSnapshots(EvilRelay):
     """The relay that lies about snapshots."""
 
-    aim = b""
     _ends: ClassVar[dict[str, wire.Head]] = {}
-
-    def _is_meant(self, one: Arrived) -> bool:
-        return not self.aim or (one.kind == wire.ENTRY and entry.read_header(one.data).kind == self.aim)
 
     def drop_settled(self) -> int:
         """Drop nothing: what was dropped is for the test to say."""
@@ -135,9 +132,9 @@ class EvilOfSnapshots(EvilRelay):
     async def heads_of(self, known: Known) -> Heads:
         """Say also that the log of who made it goes no further: at once, or once the pages were asked for."""
         heads = await super().heads_of(known)
-        if self.switch not in ("older_snapshot_as_newest", "older_snapshot_in_the_end"):
+        if self.lie not in ("older_snapshot_as_newest", "older_snapshot_in_the_end"):
             return heads
-        if self.switch == "older_snapshot_as_newest":
+        if self.lie == "older_snapshot_as_newest":
             await self.page_of(known, 0, wire.MOST_PAGE_ENTRIES)
         return replace(heads, devices=tuple(self._ends.get(one.device_id, one) for one in heads.devices))
 
@@ -210,6 +207,7 @@ class EvilOfSnapshots(EvilRelay):
         "parts_mixed_and_renumbered",
         "parts_exchanged",
     )
+    SWITCHES: ClassVar[tuple[str, ...]] = (*EvilRelay.SWITCHES, *OF_SNAPSHOTS)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,11 @@ class World:
             return sorted(store.documents())
 
     @contextmanager
-    def relay(self, switch: str = "honest") -> Iterator[None]:
+    def relay(
+        self, switch: str = "honest", *more: str, kind: str = "evil_relay", db: str = "relay.db"
+    ) -> Iterator[None]:
         """Run the relay with a switch."""
-        call = [PYTHON, "-m", "tests.evil_relay", switch, "--db", str(self.place / "relay.db")]
+        call = [PYTHON, "-m", f"tests.{kind}", switch, "--db", str(self.place / db), *more]
         call += ["--folder", str(self.place / "relay"), "--listen", f"127.0.0.1:{self.port}"]
         process = subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT)
         assert process.stdout is not None

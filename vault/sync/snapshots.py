@@ -300,11 +300,17 @@ def adopt(store: Store, ground: Ground, now_ms: int, done: Received) -> bool:
         try:
             replaying.states_of(replaying.parts(store, ground, _base(one)))
         except ForgedEntry as error:
-            done.findings.append(Finding("forged", error.message, error.hint))
+            if _has_begin(store, one):
+                done.findings.append(Finding("forged", error.message, error.hint))
             continue
         _begin_with(store, one)
         return True
     return False
+
+
+def _has_begin(store: Store, one: Snapshot) -> bool:
+    """Tell whether a snapshot is here from its first part on, as far as that can be told: what is before it is here."""
+    return one.first == 1 or log.hash_at(store.database, one.device, one.first - 1) is not None
 
 
 def _lacking(store: Store) -> dict[str, int]:

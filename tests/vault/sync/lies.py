@@ -93,11 +93,11 @@ OF_SNAPSHOTS: dict[str, dict[str, Said]] = {
     "older_snapshot": {NEW: WITHHELD, KIT: WITHHELD},
     "older_snapshot_as_newest": {
         NEW: LESS,
-        KIT: (5, "others have seen entries of laptop that the relay .* does not give; sync through a folder"),
+        KIT: (5, "others have seen entries of .* that the relay .* does not give; sync through a folder"),
     },
     "older_snapshot_in_the_end": {
         NEW: WITHHELD,
-        KIT: (5, "others have seen entries of laptop that the relay .* does not give; sync through a folder"),
+        KIT: (5, "others have seen entries of .* that the relay .* does not give; sync through a folder"),
     },
     "parts_mixed": {NEW: WITHHELD, KIT: WITHHELD},
     "parts_mixed_and_renumbered": {

@@ -20,7 +20,7 @@ from tests.vault.sync.lies import BEHIND, KIT, NEW, OLD, Said
 from tests.vault.sync.shortened import BEFORE, DROPPED, WHOLE, RelayWorld, Stages, Told
 from vault.canonical import canonical
 from vault.relay.app import Relay
-from vault.sync import log
+from vault.sync import log, wire
 from vault.sync.session import Round
 
 DAY_MS = 24 * 3_600_000
@@ -81,7 +81,7 @@ def test_a_lie_about_a_shortened_log_is_named_and_nothing_is_lost(
         assert after == before or switch == "drops_what_it_takes"
     with world.at(there):
         for _ in range(2):
-            goes_on(world, role)
+            assert goes_on(world, role).findings == []
             world.meet("laptop")
         goes_on(world, role)
         assert world.agrees("laptop", "desk" if role in (OLD, BEHIND) else NEWCOMER)
@@ -107,6 +107,21 @@ def test_what_a_relay_showed_once_it_must_go_on_showing_though_it_did_not_give_i
         for _ in range(2):
             again = Told.by(lambda: short.meet(NEWCOMER))
             assert (again.code, "shows less than before" in again.words) == (56, True)
+
+
+@pytest.mark.parametrize("switch", ["first_part_withheld", "middle_part_withheld", "last_part_withheld"])
+def test_a_part_that_comes_late_and_on_a_page_of_its_own_is_no_alarm(
+    switch: str, short: RelayWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = short.path / DROPPED
+    with short.at(there):
+        short.let_in(NEWCOMER, by="laptop")
+    with short.at(there, switch):
+        assert Told.by(lambda: short.meet(NEWCOMER)).code == 5
+    monkeypatch.setattr(wire, "MOST_PAGE_BYTES", 1000)
+    with short.at(there):
+        assert short.meet(NEWCOMER).findings == []
+        assert items(short, NEWCOMER) == items(short, "laptop")
 
 
 # -- a relay that starts again from a copy of its database
