@@ -15,9 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -62,11 +62,12 @@ class World:
 
     place: Path
     port: int
+    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
 
     def run(self, device: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command on one device."""
         call = [*KEYFERRY, *arguments, "--home", str(self.place / device)]
-        return subprocess.run(call, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, timeout=120)
+        return subprocess.run(call, capture_output=True, text=True, env=self.environment, cwd=ROOT, timeout=120)
 
     def well(self, device: str, *arguments: str) -> str:
         """Run a command that must end well, and return what it prints."""

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.real import shortened
+from tests.real import shortened, turned
 from tests.real.cutting import Wire, wire
 from tests.real.relaying import Process, postgres, postgres_programs, start
-from tests.real.shortened import NEWCOMER, WHOLE, Stages, count
-from tests.real.test_evil_relay import World, pair
+from tests.real.shortened import DROPPED, NEWCOMER, WHOLE, Stages, count
+from tests.real.test_evil_relay import ENVIRONMENT, World, pair
+from tests.real.turned import DAY, Clock
 from tests.vault.sync import lies
 
 pytestmark = pytest.mark.slow
@@ -110,3 +113,79 @@ def test_a_relay_killed_as_a_snapshot_is_given_and_as_it_is_fetched_loses_nothin
         world.well(NEWCOMER, "sync")
         world.well("desk", "sync")
         assert "Of the newcomer" in world.well("desk", "list")
+
+
+# -- on a clock that runs
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    if turned.library() is None:
+        pytest.skip("needs faketime")
+    return turned.clock(tmp_path / "clock")
+
+
+def by(clock: Clock, world: World) -> World:
+    """Return the same world, its devices' processes going by the clock."""
+    return replace(world, environment=clock.environment(ENVIRONMENT))
+
+
+def test_a_relay_that_runs_drops_each_hour_what_all_have_seen_in_a_snapshot(
+    begun: World, clock: Clock, tmp_path: Path
+) -> None:
+    world = by(clock, shortened.copied(begun, tmp_path / "world"))
+    db, environment = str(world.place / WHOLE), clock.environment(ENVIRONMENT)
+    relay = start(world.place, "--db", db, listen=f"127.0.0.1:{world.port}", environment=environment)
+    try:
+        shortened.compact(world)
+        before = count(db, "kind > 1")
+        clock.turn(3500)
+        assert not drops(db, before, 1)
+        clock.turn(3700)
+        assert drops(db, before, 20)
+        world.well("laptop", "add", "login", "--title", "An hour later")
+        world.well("laptop", "sync")
+        world.well("desk", "sync")
+        assert "An hour later" in world.well("desk", "list")
+        again = count(db, "kind > 1")
+        clock.turn(2 * 3700)
+        assert not drops(db, again, 1)
+    finally:
+        assert relay.end() == 0
+
+
+def drops(db: str, before: int, seconds: float) -> bool:
+    """Wait until the relay has less than before."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if count(db, "kind > 1") < before:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_device_drops_its_own_old_entries_after_ninety_days(short: World, clock: Clock, tmp_path: Path) -> None:
+    world = by(clock, shortened.copied(short, tmp_path / "world"))
+    db, environment = str(world.place / DROPPED), clock.environment(ENVIRONMENT)
+    relay = start(world.place, "--db", db, listen=f"127.0.0.1:{world.port}", environment=environment)
+    try:
+        world.well("desk", "sync")
+        before = entries_here(world)
+        clock.turn(89 * DAY)
+        assert entries_here(world) >= before
+        clock.turn(91 * DAY)
+        assert entries_here(world) < before
+        world.well("laptop", "edit", "note 1", "--set", "title=after ninety days")
+        world.well("laptop", "sync")
+        world.well("desk", "sync")
+        assert world.content("desk") == world.content("laptop")
+        joined = shortened.join_by_kit(world)
+        assert joined.returncode == 0, joined.stdout + joined.stderr
+        assert world.content(NEWCOMER) == world.content("laptop")
+    finally:
+        assert relay.end() == 0
+
+
+def entries_here(world: World) -> int:
+    """How many entries the laptop has, after a round."""
+    return int(json.loads(world.well("laptop", "sync", "compact", "--json"))["entries"])
