@@ -53,6 +53,11 @@ class EvilRelay(Relay):
     spared: frozenset[str] = frozenset()  # the devices that it does not lie to
 
     @property
+    def asker(self) -> str:
+        """The device that asks at this moment."""
+        return _asker.get()
+
+    @property
     def lie(self) -> str:
         """The lie that is told to who asks at this moment."""
         return "" if _asker.get() in self.spared else self.switch

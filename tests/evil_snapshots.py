@@ -118,6 +118,14 @@ class EvilOfSnapshots(EvilRelay):
     def page_end_withheld(self, page: Page, known: Known) -> Page:
         return self._of_newest(page, lambda one: {one.end})
 
+    def page_all_withheld(self, page: Page, known: Known) -> Page:
+        """Show who belongs to the vault, and no entry."""
+        return replace(page, entries=tuple(one for one in page.entries if one.kind == wire.MEMBER))
+
+    def heads_all_withheld(self, heads: Heads) -> Heads:
+        """Say that there is none."""
+        return replace(heads, devices=tuple(one for one in heads.devices if one.device_id == self.asker))
+
     def page_older_snapshot(self, page: Page, known: Known) -> Page:
         """Show the older snapshot and end its log there, but say how far it goes."""
 
@@ -200,6 +208,7 @@ class EvilOfSnapshots(EvilRelay):
         "last_part_withheld",
         "end_withheld",
         "snapshot_too_early",
+        "all_withheld",
         "older_snapshot",
         "older_snapshot_as_newest",
         "older_snapshot_in_the_end",

@@ -22,6 +22,8 @@ def findings(store: Store, place: str, heads: Heads) -> list[Finding]:
     told = [f"the {place} has entries of {name} and does not give them whole" for name in _promised(store, heads)]
     if _is_new_list(store, heads):
         told.append(f"the {place} has changes of this vault's devices and does not give them")
+    if _is_empty(store):
+        told.append(f"the {place} shows no entry of any other device")
     seen, standing = _needed(store, heads)
     told += [f"others have seen entries of {name} that the {place} does not give" for name in seen]
     told += [f"entries of {name} stand on a list of devices that the {place} does not give" for name in standing]
@@ -46,6 +48,14 @@ def _is_new_list(store: Store, heads: Heads) -> bool:
     chain = {entry.hash_of(one) for one in identity.own_chain(store)}
     is_here = heads.membership in chain or log.has_stray(store.database, heads.membership)
     return bool(heads.membership) and not is_here
+
+
+def _is_empty(store: Store) -> bool:
+    """Tell whether nothing of any other device is here, though the vault was synced before this one joined."""
+    own, found = identity.own_device(store).device_id, belonging.members_of(store)
+    member = found.member(own)
+    is_later = member is not None and bool(found.epochs) and found.epochs[0].entry < member.enrolled_by
+    return is_later and not log.devices(store.database) - {own}
 
 
 def _needed(store: Store, heads: Heads) -> tuple[list[str], list[str]]:

@@ -90,6 +90,11 @@ OF_SNAPSHOTS: dict[str, dict[str, Said]] = {
     "last_part_withheld": {NEW: WITHHELD, KIT: WITHHELD},
     "end_withheld": {NEW: WITHHELD, KIT: WITHHELD},
     "snapshot_too_early": {BEHIND: WITHHELD, NEW: HARMLESS, KIT: HARMLESS},
+    "all_withheld": {
+        OLD: LESS,
+        NEW: LESS,
+        KIT: (5, "shows no entry of any other device; sync through a folder or another relay"),
+    },
     "older_snapshot": {NEW: WITHHELD, KIT: WITHHELD},
     "older_snapshot_as_newest": {
         NEW: LESS,
