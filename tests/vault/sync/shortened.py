@@ -16,7 +16,7 @@ from unittest import mock
 from tests.evil_snapshots import EvilOfSnapshots
 from tests.vault.relay.calling import Caller, Clock, running
 from tests.vault.sync.world import KIT, Vault, World, a_device
-from vault import identity, keys, membership, moment
+from vault import identity, keys, listmaking, membership, moment
 from vault.errors import KeyferryError
 from vault.model import File
 from vault.relay.app import Relay
@@ -102,7 +102,7 @@ class RelayWorld(World):
         inviter, own, now = self[by], a_device(name), self[by].now()
         belonging.begin(inviter.store, now)
         self.meet(by)
-        added = membership.enrol(inviter.chain(), own, name="", by=a_device(by).signer, now=now)
+        added = listmaking.enrol(inviter.chain(), own, name="", by=a_device(by).signer, now=now)
         member = membership.read_chain((*inviter.chain(), added)).member(own.device_id)
         assert member is not None
         longer = belonging.enrol(inviter.store, member, added, now)

@@ -234,7 +234,7 @@ def test_a_list_of_devices_that_a_relay_keeps_back_is_told(world: World, relay: 
     settle(world, relay)
     before, shown = relay.heads(), {data for kind, data in relay.messages if kind == MEMBER}
     phone, now = world["phone"], world["phone"].now()
-    added = membership.enrol(phone.chain(), a_device("third"), name="", by=a_device("phone").signer, now=now)
+    added = listmaking.enrol(phone.chain(), a_device("third"), name="", by=a_device("phone").signer, now=now)
     member = membership.read_chain((*phone.chain(), added)).members[-1]
     belonging.enrol(phone.store, member, added, now)
     phone.add("under the new list")
