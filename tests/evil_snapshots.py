@@ -126,6 +126,12 @@ class EvilOfSnapshots(EvilRelay):
         """Say that there is none."""
         return replace(heads, devices=tuple(one for one in heads.devices if one.device_id == self.asker))
 
+    def page_own_withheld(self, page: Page, known: Known) -> Page:
+        """Keep from a device what it has written itself."""
+        return self._without(
+            page, lambda found, made: {(one.device, one.seq) for one in found if one.device == self.asker}
+        )
+
     def page_older_snapshot(self, page: Page, known: Known) -> Page:
         """Show the older snapshot and end its log there, but say how far it goes."""
 
@@ -209,6 +215,7 @@ class EvilOfSnapshots(EvilRelay):
         "end_withheld",
         "snapshot_too_early",
         "all_withheld",
+        "own_withheld",
         "older_snapshot",
         "older_snapshot_as_newest",
         "older_snapshot_in_the_end",

@@ -95,6 +95,7 @@ OF_SNAPSHOTS: dict[str, dict[str, Said]] = {
         NEW: LESS,
         KIT: (5, "shows no entry of any other device; sync through a folder or another relay"),
     },
+    "own_withheld": dict.fromkeys((OLD, NEW, KIT), HARMLESS),  # they have it
     "older_snapshot": {NEW: WITHHELD, KIT: WITHHELD},
     "older_snapshot_as_newest": {
         NEW: LESS,

@@ -64,3 +64,53 @@ def test_what_was_changed_on_it_meanwhile_is_not_lost_and_people_are_told(world:
         assert world["desk"].title("only here") == "only here"
     assert world["laptop"].sync().findings == []
     assert world["laptop"].title("late 1") == "late 1"
+
+
+# -- whole logs, but what its own later entries have seen has not come yet
+
+
+@pytest.fixture
+def early(tmp_path: Path) -> Iterator[tuple[World, Path]]:
+    """The desk is as it was before it saw the laptop's newest entry, whose file another program has still to copy."""
+    found = World(tmp_path, "laptop", "desk")
+    found.settle()
+    found["desk"].store.close()
+    shutil.copy(tmp_path / "desk.db", tmp_path / "desk.copy")
+    found["desk"].store = found.opened("desk", found["laptop"].store.vault_id)
+    found["laptop"].add("by the laptop")
+    found["laptop"].sync()
+    found["desk"].sync()
+    found["desk"].add("late")
+    found["desk"].sync()
+    found["desk"].store.close()
+    shutil.copy(tmp_path / "desk.copy", tmp_path / "desk.db")
+    found["desk"].store = found.opened("desk", found["laptop"].store.vault_id)
+    newest = max((found.root() / "log" / a_device("laptop").device_id).iterdir())
+    newest.rename(tmp_path / newest.name)
+    yield found, newest
+    found.close()
+
+
+def test_one_writes_nothing_before_all_of_its_own_entries_are_taken_in(early: tuple[World, Path]) -> None:
+    world, newest = early
+    with pytest.raises(RolledBack, match="nothing goes out"):
+        world["desk"].sync()
+    (world.path / newest.name).rename(newest)
+    assert world["desk"].sync().findings == []
+    assert world["desk"].title("late") == "late"
+    world.settle()
+    assert world.agrees()
+
+
+def test_what_is_changed_before_they_are_taken_in_stays_on_the_device(early: tuple[World, Path]) -> None:
+    world, newest = early
+    with pytest.raises(RolledBack):
+        world["desk"].sync()
+    world["desk"].add("only here")
+    (world.path / newest.name).rename(newest)
+    for _ in range(2):
+        with pytest.raises(RolledBack, match="put back to an older copy"):
+            world["desk"].sync()
+        assert world["desk"].title("only here") == "only here"
+    world["laptop"].sync()
+    assert world["laptop"].title("late") == "late"
