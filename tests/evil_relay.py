@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from vault import crypto, device, listentry
 from vault.relay import serving
 from vault.relay.app import Relay
 from vault.relay.checking import Known
+from vault.relay.direct import Answered
 from vault.relay.refusals import Refused
 from vault.relay.storage import Outcome, Write
 from vault.sync import entry, wire
@@ -60,12 +61,16 @@ class EvilRelay(Relay):
     @property
     def lie(self) -> str:
         """The lie that is told to who asks at this moment."""
-        return "" if _asker.get() in self.spared else self.switch
+        return "" if self.asker in self.spared else self.switch
 
-    def _signed(self, request: Request) -> wire.Signed:
-        signed = super()._signed(request)
-        _asker.set(signed.device_id)
-        return signed
+    def _framed(self, name: str, answer: Answered) -> Answered:
+        answered = super()._framed(name, answer)
+
+        async def asked(request: Request) -> Response:
+            _asker.set(request.headers.get(wire.DEVICE, ""))
+            return await answered(request)
+
+        return asked
 
     async def page_of(self, known: Known, after: int, limit: int) -> Page:
         page = await super().page_of(known, after, limit)
@@ -102,7 +107,6 @@ class EvilRelay(Relay):
         return etag, body
 
     async def answer_heads(self, request: Request) -> Response:
-        _asker.set(request.headers.get(wire.DEVICE, ""))
         if self.lie == "garbage":
             return Response(b"\xff" * 64, media_type="application/octet-stream")
         if self.lie == "redirect":
@@ -170,7 +174,7 @@ class EvilRelay(Relay):
 
     def heads_t3_behind_the_pins(self, heads: Heads) -> Heads:
         """Roll back for a device that has not written anything yet."""
-        is_new = _asker.get() not in {one.device_id for one in heads.devices}
+        is_new = self.asker not in {one.device_id for one in heads.devices}
         return self.heads_t2_rolled_back(heads) if is_new else heads
 
     def heads_t4_other_history(self, heads: Heads) -> Heads:
@@ -250,9 +254,6 @@ class EvilRelay(Relay):
         "redirect",
         "broken",
     )
-
-
-Answered = Callable[[Request], Awaitable[Response]]
 
 
 def main(kind: type[EvilRelay] = EvilRelay) -> None:
