@@ -6,6 +6,7 @@ It may keep things back, and nobody can prevent that; where what it gives shows 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, partial
 
 from vault import identity
 from vault.store import Store
@@ -59,19 +60,22 @@ def _is_empty(store: Store) -> bool:
 
 
 def _needed(store: Store, heads: Heads) -> tuple[list[str], list[str]]:
-    """Return the names of devices whose entries others have seen and are not here, without those told by the heads;
-    and of those whose entries wait for a list of devices."""
+    """Return the names of devices whose entries others have seen and are not here, and of those that lack a list.
+
+    Without those that the heads tell of already.
+    """
     waiting = log.waiting(store.database)
     if not waiting:
         return [], []
     ground, counting = Ground(store), Counting(store, snapshots.settled_numbers(store))
+    upto = cache(partial(log.upto, store))
+    told = {one for one in heads.devices if not _is_whole(store, one, heads)}
     seen, standing = [], []
     for header in (entry.read_header(stored.body) for stored in waiting):
         if ground.under(header) is None:
             standing.append(header.device)
         for device, head in header.seen.items():
-            is_told = device in heads.devices and not _is_whole(store, device, heads)
-            if not is_told and log.upto(store, device) < counting.needed(device, head.seq, head.hash):
+            if device not in told and upto(device) < counting.needed(device, head.seq, head.hash):
                 seen.append(device)
     return _named(store, seen), _named(store, standing)
 
