@@ -47,3 +47,9 @@ def docs(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Every parser of what strangers send, for a night; arguments as of ``python -m tests.fuzz``."""
     python(session, "tests.fuzz", *(session.posargs or ["--runs", "10000000"]))
+
+
+@nox.session
+def lies(session: nox.Session) -> None:
+    """Every lie of a relay about a shortened log, over HTTPS to real processes; arguments are names of some."""
+    python(session, "tests.real.shortened", *session.posargs)

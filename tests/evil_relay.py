@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +22,13 @@ from vault import crypto, device, listentry
 from vault.relay import serving
 from vault.relay.app import Relay
 from vault.relay.checking import Known
+from vault.relay.direct import Answered
 from vault.relay.refusals import Refused
 from vault.relay.storage import Outcome, Write
 from vault.sync import entry, wire
 from vault.sync.wire import Arrived, Heads, Page
 
+_asker: ContextVar[str] = ContextVar("asker", default="")
 Change = Callable[[bytes], bytes]
 
 
@@ -47,57 +50,80 @@ class EvilRelay(Relay):
     """The relay with its lies; each is named after its row of the threat table where it has one."""
 
     switch = ""
-    _asker = ""
+    aim = b""  # the kind of entry that it lies about, else the newest one
+    spared: frozenset[str] = frozenset()  # the devices that it does not lie to
+
+    @property
+    def asker(self) -> str:
+        """The device that asks at this moment."""
+        return _asker.get()
+
+    @property
+    def lie(self) -> str:
+        """The lie that is told to who asks at this moment."""
+        return "" if self.asker in self.spared else self.switch
+
+    def _framed(self, name: str, answer: Answered) -> Answered:
+        answered = super()._framed(name, answer)
+
+        async def asked(request: Request) -> Response:
+            _asker.set(request.headers.get(wire.DEVICE, ""))
+            return await answered(request)
+
+        return asked
 
     async def page_of(self, known: Known, after: int, limit: int) -> Page:
         page = await super().page_of(known, after, limit)
-        change = getattr(self, f"page_{self.switch}", None)
+        change = getattr(self, f"page_{self.lie}", None)
         return change(page, known) if change is not None else page
 
     async def heads_of(self, known: Known) -> Heads:
         heads = await super().heads_of(known)
-        change = getattr(self, f"heads_{self.switch}", None)
+        change = getattr(self, f"heads_{self.lie}", None)
         return change(heads) if change is not None else heads
 
     async def blob_of(self, known: Known, digest: bytes) -> tuple[int, Iterator[bytes]] | None:
         found = await super().blob_of(known, digest)
-        if found is None or self.switch not in ("blob_altered", "blob_gone"):
+        if found is None or self.lie not in ("blob_altered", "blob_gone"):
             return found
-        if self.switch == "blob_gone":
+        if self.lie == "blob_gone":
             return None
         return found[0], iter([flipped(b"".join(found[1]), 100)])
 
     async def taken(self, write: Write) -> Outcome:
-        if self.switch == "drops_what_it_takes":
+        if self.lie == "drops_what_it_takes":
             return 1
         return await super().taken(write)
 
     async def known(self, vault: str, *, fresh: bool = False) -> Known:
-        if self.switch == "t16_wiped":
+        if self.lie == "t16_wiped":
             raise Refused(404, "no-such-vault", "there is no such vault")
         return await super().known(vault, fresh=fresh)
 
     async def slot_of(self, slot: str) -> tuple[str, bytes]:
         etag, body = await super().slot_of(slot)
-        if self.switch == "t15_between" and body.startswith(b"\0"):
+        if self.lie == "t15_between" and body.startswith(b"\0"):
             return etag, flipped(body, -1)
         return etag, body
 
     async def answer_heads(self, request: Request) -> Response:
-        self._asker = request.headers.get(wire.DEVICE, "")
-        if self.switch == "garbage":
+        if self.lie == "garbage":
             return Response(b"\xff" * 64, media_type="application/octet-stream")
-        if self.switch == "redirect":
+        if self.lie == "redirect":
             return Response(status_code=302, headers={"location": "https://127.0.0.1:1/"})
-        if self.switch == "broken":
+        if self.lie == "broken":
             return Response(b"boom", status_code=500)
         return await super().answer_heads(request)
 
     # -- pages
 
+    def _is_meant(self, one: Arrived) -> bool:
+        """Tell whether a lie hits this message."""
+        return not self.aim or (one.kind == wire.ENTRY and entry.read_header(one.data).kind == self.aim)
+
     def _turned(self, page: Page, change: Change, *, kind: bytes = wire.ENTRY, last: bool = True) -> Page:
         """Change the newest thing of a kind on a page, or all of them."""
-        numbers = [one.number for one in page.entries if one.kind == kind]
+        numbers = [one.number for one in page.entries if one.kind == kind and self._is_meant(one)]
         chosen = set(numbers[-1:] if last else numbers)
         return replace(
             page,
@@ -148,7 +174,7 @@ class EvilRelay(Relay):
 
     def heads_t3_behind_the_pins(self, heads: Heads) -> Heads:
         """Roll back for a device that has not written anything yet."""
-        is_new = self._asker not in {one.device_id for one in heads.devices}
+        is_new = self.asker not in {one.device_id for one in heads.devices}
         return self.heads_t2_rolled_back(heads) if is_new else heads
 
     def heads_t4_other_history(self, heads: Heads) -> Heads:
@@ -230,20 +256,19 @@ class EvilRelay(Relay):
     )
 
 
-Answered = Callable[[Request], Awaitable[Response]]
-
-
-def main() -> None:
+def main(kind: type[EvilRelay] = EvilRelay) -> None:
     """Serve."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("switch", choices=("honest", *EvilRelay.SWITCHES))
+    parser.add_argument("switch", choices=("honest", *kind.SWITCHES))
     parser.add_argument("--db", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--listen", required=True)
+    parser.add_argument("--aim", default="", help="lie about entries of this kind")
+    parser.add_argument("--spare", action="append", default=[], help="lie to others than this device")
     given = parser.parse_args()
-    EvilRelay.switch = given.switch
+    kind.switch, kind.aim, kind.spared = given.switch, given.aim.encode(), frozenset(given.spare)
     place = serving.listen(given.listen, "self-signed", given.folder, datetime.now(UTC))
-    relay = serving.open_relay(given.db, kind=EvilRelay)
+    relay = serving.open_relay(given.db, kind=kind)
     serving.serve(relay, place, lambda: print(f"listening on {place.url}", flush=True))
 
 

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +50,14 @@ class Process:
         return self.process.wait(60)
 
 
-def start(home: Path, *arguments: str, listen: str = "127.0.0.1:0") -> Process:
+def start(
+    home: Path, *arguments: str, listen: str = "127.0.0.1:0", environment: Mapping[str, str] | None = None
+) -> Process:
     """Start a relay and wait until it says where it listens."""
     call = [*KEYFERRY, "relay", "serve", "--home", str(home), "--listen", listen, *arguments]
-    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     line = process.stdout.readline()

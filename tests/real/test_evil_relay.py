@@ -15,9 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -47,7 +47,7 @@ TELLS: dict[str, tuple[int, str]] = {
     "t16_wiped": (56, "no longer has this vault"),
     "drops_what_it_takes": (56, "has taken what this device sent and does not show it"),
     "blob_altered": (5, "attachment was altered"),
-    "blob_gone": (0, "synced"),
+    "blob_gone": (5, "does not give an attachment that an entry names"),
     "endless": (56, "does not give it"),
     "t20_huge": (5, "not built as entries are|too large"),
     "garbage": (56, "not built as answers are"),
@@ -62,11 +62,12 @@ class World:
 
     place: Path
     port: int
+    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
 
     def run(self, device: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command on one device."""
         call = [*KEYFERRY, *arguments, "--home", str(self.place / device)]
-        return subprocess.run(call, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, timeout=120)
+        return subprocess.run(call, capture_output=True, text=True, env=self.environment, cwd=ROOT, timeout=120)
 
     def well(self, device: str, *arguments: str) -> str:
         """Run a command that must end well, and return what it prints."""
@@ -90,9 +91,11 @@ class World:
             return sorted(store.documents())
 
     @contextmanager
-    def relay(self, switch: str = "honest") -> Iterator[None]:
+    def relay(
+        self, switch: str = "honest", *more: str, kind: str = "evil_relay", db: str = "relay.db"
+    ) -> Iterator[None]:
         """Run the relay with a switch."""
-        call = [PYTHON, "-m", "tests.evil_relay", switch, "--db", str(self.place / "relay.db")]
+        call = [PYTHON, "-m", f"tests.{kind}", switch, "--db", str(self.place / db), *more]
         call += ["--folder", str(self.place / "relay"), "--listen", f"127.0.0.1:{self.port}"]
         process = subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT)
         assert process.stdout is not None

@@ -101,7 +101,7 @@ def join(
     vault: str | None,
     key_file: Path | None,
     passphrase: bool,
-) -> None:
+) -> int:
     """Join a vault."""
     from vault.asking import new_passphrase
     from vault.errors import VaultExists
@@ -114,11 +114,10 @@ def join(
     from vault.commands import joining
 
     if kit is not None:
-        joining.by_kit(session, kit, relay, pin, folder, vault, holder)
-        return
+        return joining.by_kit(session, kit, relay, pin, folder, vault, holder)
     if code is None or code == "-":
         code = session.secret("code")
-    joining.by_code(session, code, folder, holder)
+    return joining.by_code(session, code, folder, holder)
 
 
 @command("list", parent=device, help="List the devices of this vault.")

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from vault.store import Store
     from vault.sync.ways import Way
 
+_HEALTH = 5
 
-def by_code(session: Session, code: str, folder: Path | None, holder: Holder | None) -> None:
-    """Join by a code."""
+
+def by_code(session: Session, code: str, folder: Path | None, holder: Holder | None) -> int:
+    """Join by a code; returns the exit code."""
     from vault import device
     from vault.keyholders import choose_holder
     from vault.making import host_name
@@ -49,20 +51,34 @@ def by_code(session: Session, code: str, folder: Path | None, holder: Holder | N
     store = joining.join_vault(
         session.home, own, joined, lambda store: joining.begin(store, way, joined), now=now(), holder=holder
     )
-    _first_round(session, store, way)
+    return _first_round(session, store, way)
 
 
-def _first_round(session: Session, store: Store, way: Way) -> None:
+def _first_round(session: Session, store: Store, way: Way, *, by_kit: bool = False) -> int:
+    from vault.commands.sync import tell
+    from vault.sync import doctoring, ways
     from vault.sync import session as rounds
-    from vault.sync import ways
 
     with store, session.progress("fetching the vault"):
         done = rounds.sync(store, ways.transport(store, way), lambda: int(time.time() * 1000))
-        count = store.count()
-    for finding in done.findings:
-        session.warn(finding.text)
+        count, newest = store.count(), doctoring.newest(store)
+    if by_kit and newest:
+        session.say(
+            f"the newest entry that came was signed at {newest}; a relay that keeps later ones back looks the same"
+        )
+    tell(session, done, [])
     session.done(f"this device has joined; {count:,} items are here")
-    session.out({"home": str(session.home), "items": count, "vault": store.vault_id})
+    session.out(
+        {
+            "home": str(session.home),
+            "items": count,
+            "vault": store.vault_id,
+            "waiting": done.waiting,
+            "attachments_wanted": done.wanted,
+            "findings": done.findings,
+        }
+    )
+    return _HEALTH if done.findings else 0
 
 
 def by_kit(
@@ -73,8 +89,8 @@ def by_kit(
     folder: Path | None,
     vault: str | None,
     holder: Holder | None,
-) -> None:
-    """Join as the kit's root, when no device is left to ask."""
+) -> int:
+    """Join as the kit's root, when no device is left to ask; returns the exit code."""
     from vault import device
     from vault.asking import given_kit
     from vault.making import host_name
@@ -92,4 +108,4 @@ def by_kit(
         raise UsageError("a typed kit does not tell the vault's id", hint="it stands on the kit's page: --vault ID")
     own = device.new_device()
     store = joining.rejoin_by_kit(session.home, kit, way, vault, own, host_name(), now=now(), holder=holder)
-    _first_round(session, store, way)
+    return _first_round(session, store, way, by_kit=True)

@@ -70,7 +70,7 @@ def now_(
             ways.remember(store, way)
         kept = writing.titles(store, done.kept_against_delete)
         count, new = store.count(), newkit.pending(store, now())
-    _tell(session, done, kept)
+    tell(session, done, kept)
     if new is not None:
         session.warn(new.text)
     if before is not None and before.title != way.title and not once:
@@ -86,6 +86,7 @@ def now_(
             "items_changed": done.items,
             "items": count,
             "waiting": done.waiting,
+            "attachments_wanted": done.wanted,
             "strange_files": done.ignored,
             "findings": done.findings,
             "kept_against_delete": kept,
@@ -95,13 +96,16 @@ def now_(
     return _HEALTH if done.findings else 0
 
 
-def _tell(session: Session, done: Round, kept: list[str]) -> None:
+def tell(session: Session, done: Round, kept: list[str]) -> None:
+    """Say what was wrong with what came, and what has not come."""
     for finding in done.findings:
-        session.warn(finding.text)
+        session.warn(finding.sentence)
     for title in kept:
         session.say(f"{title} was deleted on one device and changed on another: it stays")
     if done.waiting:
         session.say(f"{done.waiting} entries wait for others that have not arrived yet")
+    if done.wanted:
+        session.say(f"{done.wanted} attachments have not arrived yet")
 
 
 @command("compact", parent=sync, help="Make a snapshot of the log, so that new devices and the relay need less.")
@@ -117,7 +121,7 @@ def compact(session: Session) -> int:
         with session.progress("syncing"):
             done = rounds.sync(store, ways.transport(store, way), _now_ms, compact=True)
         found, names = snapshots.state(store), identity.device_names(store)
-    _tell(session, done, [])
+    tell(session, done, [])
     lacking = [names.get(one, one[:8]) for one in found.unsettled]
     if lacking:
         session.say(f"the newest one counts once these devices have synced: {', '.join(lacking)}")

@@ -230,7 +230,7 @@ class Relay:
             return answers.empty(200)
         size = reading.length(request, wire.MOST_BLOB)
         state = await self._state(vault)
-        if state.total + state.blob_bytes + size > self.limits.vault_bytes:
+        if state.size + size > self.limits.vault_bytes:
             raise full()
         with self.storage.temporary() as file:
             received = await self.bodies.save(request, file, digest)

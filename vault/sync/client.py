@@ -417,6 +417,11 @@ def _refused(answer: Any, name: str) -> None:
             f"the {name} says that this device was revoked; its vault stays as it is, nothing goes out",
             hint="see keyferry device list on another device; if that is so, keyferry device join in a new home",
         )
+    if code == 403 and said == "not-a-member":
+        raise RelayUnreachable(
+            f"the {name} does not know this device; nothing was changed here",
+            hint="it may have been put back to an older state: sync on another device first, then here",
+        )
     if code in (401, 403):
         raise RelayUnreachable(
             f"the {name} refuses this device: {why}", hint="is the clock right? keyferry sync doctor tells more"

@@ -93,6 +93,13 @@ def heard(store: Store, device: str) -> str | None:
     return None if newest is None else moment.from_millis(clock.millis(newest.hlc) // 1000 * 1000)
 
 
+def newest(store: Store) -> str | None:
+    """Return when the newest entry of another device was signed, None if there is none."""
+    own = identity.own_device(store).device_id
+    times = (heard(store, one) for one in log.heads(store.database) if one != own)
+    return max((at for at in times if at), default=None)
+
+
 def _of_silence(store: Store, now_ms: int) -> list[Cause]:
     """Name devices of which nothing came for three days, in which they give a sign of life once a day."""
     own, found = identity.own_device(store).device_id, []

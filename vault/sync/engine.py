@@ -75,7 +75,7 @@ def _take_each(messages: Iterable[Message], take: Callable[[bytes, Received], No
         try:
             take(data, done)
         except ForgedEntry as error:
-            done.findings.append(Finding("forged", error.message))
+            done.findings.append(Finding("forged", error.message, error.hint))
 
 
 def _take_member(store: Store, data: bytes, done: Received) -> None:
@@ -247,7 +247,7 @@ def _try(
         if any(op.hlc > header.hlc for op in ops):
             raise ForgedEntry(f"an entry of {name} holds changes that are later than itself")
     except KeyferryError as error:
-        done.findings.append(Finding("forged", error.message))
+        done.findings.append(Finding("forged", error.message, error.hint))
         return WAITING
     _apply(store, header, ops, done)
     ground.keep_lost(store, header)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from vault import device, listmaking, membership, newkit
 from vault.device import Device
-from vault.errors import RelayMisbehaves, WrongKit
+from vault.errors import RelayMisbehaves, SyncError, WrongKit
 from vault.identity import name_device, write_membership
 from vault.keyholders import Holder, choose_holder, named
 from vault.kit import Kit
@@ -86,7 +87,9 @@ def rejoin_by_kit(
         raise WrongKit("the vault there belongs to another kit", hint="use its newest kit")
     longer = (*chain, listmaking.enrol(chain, own, name="", by=kit.root_among(found.root_publics), now=now))
     longer = with_keys(longer, epoch_keys_of(chain, kit), own, now)
-    there.push([(travel.MEMBER, one) for one in longer[len(chain) :]])
+    enrolled = longer[len(chain) :]
+    there.push([(travel.MEMBER, one) for one in enrolled])
+    _check_shown(there, enrolled)
     joined = Joined(
         chain=longer,
         name="",
@@ -104,17 +107,42 @@ def rejoin_by_kit(
     return join_vault(home, own, joined, fill, now=now, holder=holder)
 
 
+def _check_shown(there: Transport, enrolled: Sequence[bytes]) -> None:
+    """Check that a relay or folder shows what it was given; raises ``RelayMisbehaves``.
+
+    One that gives no answer now may have it: then the vault is made, and its first round tells.
+    """
+    last = enrolled[-1]
+    try:
+        is_shown = there.heads().membership == hashlib.sha256(last).digest() or last in _members_there(there)
+    except SyncError:
+        return
+    if not is_shown:
+        raise RelayMisbehaves(
+            f"the {there.name} has taken the enrolment of this device and does not show it; no vault was made here",
+            hint="try again; if it stays so, through a folder or another relay",
+        )
+
+
 def _chain_there(there: Transport, vault_id: str) -> tuple[bytes, ...]:
     """Return the chain a relay or folder has; raises ``RelayMisbehaves``."""
     if not there.exists():
         raise RelayMisbehaves(f"the {there.name} does not know this vault", hint="check the vault id and the address")
-    members: list[bytes] = []
-    cursor, more = "", True
-    while more:
-        page = there.pull(cursor)
-        members += [data for kind, data in page.messages if kind == travel.MEMBER]
-        cursor, more = page.cursor, page.more and page.cursor != cursor
+    members = _members_there(there)
     first = next((one for one in members if membership.vault_id_of([one]) == vault_id), b"")
     if not first:
         raise RelayMisbehaves(f"the {there.name} does not show how this vault began", hint="try another way")
     return belonging.grown((first,), members)
+
+
+def _members_there(there: Transport) -> list[bytes]:
+    """Return all membership entries that a relay or folder gives."""
+    members: list[bytes] = []
+    cursors: set[str] = set()
+    cursor, more = "", True
+    while more:
+        cursors.add(cursor)
+        page = there.pull(cursor)
+        members += [data for kind, data in page.messages if kind == travel.MEMBER]
+        cursor, more = page.cursor, page.more and page.cursor not in cursors and bool(page.messages)
+    return members

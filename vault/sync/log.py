@@ -233,6 +233,12 @@ def count_waiting(db: Database) -> int:
     return int(db.value("SELECT count(*) FROM sync_entries WHERE state IN ('waiting', 'parked')"))
 
 
+def has_waiting(db: Database, device: str) -> bool:
+    """Tell whether an entry of a device is not applied yet."""
+    sql = "SELECT 1 FROM sync_entries WHERE device = ? AND state IN ('waiting', 'parked') LIMIT 1"
+    return db.one(sql, (device,)) is not None
+
+
 def waiting(db: Database) -> list[Stored]:
     """Return the entries that are not applied yet, each device's in order."""
     sql = """SELECT device, seq, hash, state, body FROM sync_entries

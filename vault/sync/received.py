@@ -8,10 +8,19 @@ from vault.sync import merge
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something wrong with what arrived; ``kind`` is a word for programs, such as forged, fork or parked."""
+    """Something wrong with what arrived; ``kind`` is a word for programs, such as forged, fork or parked.
+
+    ``hint`` says what to do next, where that is something.
+    """
 
     kind: str
     text: str
+    hint: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """All of it, for people."""
+        return f"{self.text}; {self.hint}" if self.hint else self.text
 
 
 UNREADABLE = Finding("newer", "another device sent something that this version cannot read: update Keyferry")

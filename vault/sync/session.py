@@ -15,7 +15,7 @@ from vault import crypto, identity, moment
 from vault.errors import ForgedEntry, NotSynced, RelayMisbehaves, RelayUnreachable
 from vault.kit import Kit
 from vault.store import Store
-from vault.sync import belonging, engine, entry, log, recording, restored, snapshots, things
+from vault.sync import appending, belonging, engine, entry, log, recording, restored, snapshots, things, withholding
 from vault.sync.entry import Head
 from vault.sync.log import Stored
 from vault.sync.received import Finding, Received
@@ -29,7 +29,7 @@ MOST_ATTACHMENT = (64 << 20) - 16
 
 
 class Round(msgspec.Struct):
-    """What one round did; ``ignored`` counts files in a folder that are none of ours."""
+    """What one round did; ``wanted`` counts attachments that have not come, ``ignored`` strange files in a folder."""
 
     sent: int = 0
     entries: int = 0
@@ -37,6 +37,7 @@ class Round(msgspec.Struct):
     findings: list[Finding] = []
     kept_against_delete: list[str] = []
     waiting: int = 0
+    wanted: int = 0
     ignored: int = 0
 
 
@@ -71,19 +72,18 @@ def sync(
         _send_blobs(store, transport, done)
     pulled = _pull(store, transport, now_ms, done)
     is_folder = getattr(transport, "is_folder", False)  # where files come in any order, and sometimes half
-    if not is_folder and (_withheld(store, heads) or _is_new_list(store, heads)):
+    if not is_folder and withholding.findings(store, transport.name, heads):
         # What was altered or left out the last time, or could not be read, is not given twice unless it is asked for.
         _read_from_the_start(store, transport)
         pulled |= _pull(store, transport, now_ms, done)
-        for name in _withheld(store, heads):
-            done.findings.append(
-                Finding("withheld", f"the {transport.name} has entries of {name} and does not give them whole")
-            )
+        if withheld := withholding.findings(store, transport.name, heads):
+            done.findings += withheld
             _read_from_the_start(store, transport)
     if kit is not None:
         belonging.enrol_anew(store, kit, moment.now())
         _add(done, engine.receive(store, (), now_ms()))  # what waited for the keys
     belonging.check_member(store)
+    appending.check_own(store)
     _settle_restored(store, now_ms)
     if identity.distinguish(store):
         recording.record(store, now_ms())
@@ -92,6 +92,7 @@ def sync(
     _acknowledge(store, transport)
     _shorten(store, transport, now_ms())
     done.waiting = log.count_waiting(store.database)
+    done.wanted = _wanted(store)
     done.ignored = getattr(transport, "ignored", 0)
     return done
 
@@ -106,23 +107,6 @@ def _shorten(store: Store, transport: Transport, now_ms: int) -> None:
         if all(there.get(device, 0) >= number for device, number in whole.items()):
             transport.drop(numbers)
     snapshots.compact(store, now_ms)
-
-
-def _withheld(store: Store, heads: Heads) -> list[str]:
-    """Return the names of devices of which a place says that it has entries that did not come."""
-    found, names = belonging.members_of(store), identity.device_names(store)
-    members = {one.device_id for one in found.members}
-    return [
-        names.get(device, device[:8])
-        for device, head in heads.devices.items()
-        if device in members and log.upto(store, device) < head.seq
-    ]
-
-
-def _is_new_list(store: Store, heads: Heads) -> bool:
-    """Tell whether a place has a newest membership entry that is not here."""
-    is_here = heads.membership in _positions(store) or log.has_stray(store.database, heads.membership)
-    return bool(heads.membership) and not is_here
 
 
 def _read_from_the_start(store: Store, transport: Transport) -> None:
@@ -192,8 +176,10 @@ def _positions(store: Store) -> dict[bytes, int]:
 def _pull(store: Store, transport: Transport, now_ms: Callable[[], int], done: Round) -> set[bytes]:
     """Take in what is new there; returns the hashes of all messages that came."""
     came: set[bytes] = set()
+    cursors: set[str] = set()
     while True:
         cursor = log.place(store, transport.name).cursor
+        cursors.add(cursor)
         page = transport.pull(cursor)
         came.update(hashlib.sha256(data).digest() for _, data in page.messages)
         _add(done, engine.receive(store, page.messages, now_ms()))
@@ -203,7 +189,7 @@ def _pull(store: Store, transport: Transport, now_ms: Callable[[], int], done: R
             log.write_place(store, transport.name, msgspec.structs.replace(place, cursor=page.cursor))
         if not page.more:
             return came
-        if page.cursor == cursor:
+        if page.cursor in cursors or not page.messages:
             raise RelayMisbehaves("it says that there is more and does not give it", hint="try again later")
 
 
@@ -300,13 +286,18 @@ def _acknowledge(store: Store, transport: Transport) -> None:
     here, heads = log.heads(store.database), transport.heads()
     _check_taken(store, here, heads)
     seen = {device: head for device, head in heads.devices.items() if _is_known(store, device, head)}
-    acknowledged = {**{device: head for device, head in here.items() if device in heads.devices}, **seen}
+    own = identity.own_device(store).device_id  # what a place has of its log and is not here, this one never told it
+    shown = {**{device: head for device, head in here.items() if device in heads.devices and device != own}, **seen}
     is_ours = heads.membership in _positions(store)
     with store.transaction():
         place = log.place(store, transport.name)
+        acknowledged = dict(place.acknowledged)
+        for device, head in shown.items():
+            if head.seq >= acknowledged.get(device, (0, ""))[0]:
+                acknowledged[device] = (head.seq, head.hash.hex())
         fresh = log.Place(
             cursor=place.cursor,
-            acknowledged={device: (head.seq, head.hash.hex()) for device, head in acknowledged.items()},
+            acknowledged=acknowledged,
             members=heads.membership.hex() if is_ours else place.members,
         )
         log.write_place(store, transport.name, fresh)
@@ -381,6 +372,22 @@ def _send_blobs(store: Store, transport: Transport, done: Round) -> None:
                 )
 
 
+def _tell_lacking(transport: Transport, done: Round) -> None:
+    """Tell of a relay, which was given attachments before the entries that name them, that it lacks one."""
+    told = Finding(
+        "withheld",
+        f"the {transport.name} does not give an attachment that an entry names",
+        "sync on the device that added it, then here",
+    )
+    if not getattr(transport, "is_folder", False) and told not in done.findings:
+        done.findings.append(told)
+
+
+def _wanted(store: Store) -> int:
+    """Return how many attachments entries name that are not here."""
+    return int(store.database.value("SELECT count(*) FROM sync_blobs WHERE state = 'wanted'"))
+
+
 def _fetch_blobs(store: Store, transport: Transport, done: Round) -> None:
     """Get the attachments that entries name and that are not here."""
     db, keys = store.database, log.epoch_keys(store)
@@ -391,12 +398,13 @@ def _fetch_blobs(store: Store, transport: Transport, done: Round) -> None:
         try:
             sealed = transport.get_blob(name)
             if sealed is None:
+                _tell_lacking(transport, done)
                 continue
             if hashlib.sha256(sealed).hexdigest() != name:
                 raise ForgedEntry("an attachment was altered on its way", hint="sync again, or through another way")
             data = open_blob(keys[epoch], document, sealed)
         except (ForgedEntry, RelayUnreachable) as error:
-            done.findings.append(Finding("forged", error.message))
+            done.findings.append(Finding("forged", error.message, error.hint))
             continue
         with store.transaction():
             if store.put_document(data) == document:

@@ -300,11 +300,17 @@ def adopt(store: Store, ground: Ground, now_ms: int, done: Received) -> bool:
         try:
             replaying.states_of(replaying.parts(store, ground, _base(one)))
         except ForgedEntry as error:
-            done.findings.append(Finding("forged", error.message))
+            if _has_begin(store, one):
+                done.findings.append(Finding("forged", error.message, error.hint))
             continue
         _begin_with(store, one)
         return True
     return False
+
+
+def _has_begin(store: Store, one: Snapshot) -> bool:
+    """Tell whether a snapshot is here from its first part on, as far as that can be told: what is before it is here."""
+    return one.first == 1 or log.hash_at(store.database, one.device, one.first - 1) is not None
 
 
 def _lacking(store: Store) -> dict[str, int]:
@@ -318,9 +324,24 @@ def _lacking(store: Store) -> dict[str, int]:
 def _bridges(store: Store, one: Snapshot, lacking: dict[str, int]) -> bool:
     """Tell whether a snapshot brings what is lacking, and nothing of what is here is lost with it."""
     cut, begins = _numbers(one), log.begins(store)
+    if not _is_own_told(store, cut):
+        return False
     brings = any(cut.get(device, 0) > last for device, last in lacking.items())
     fits = all(log.hash_at(store.database, device, head.seq) in (None, head.hash) for device, head in one.cut.items())
     return brings and fits and all(cut.get(device, 0) >= number for device, number in begins.items())
+
+
+def _is_own_told(store: Store, cut: dict[str, int]) -> bool:
+    """Tell whether all that this device has written, as far as it is here, is in a snapshot that goes further.
+
+    Then it was put back to an older state; what it has written since, if anything, stands in the place of what is gone.
+    """
+    own = identity.own_device(store).device_id
+    head = log.heads(store.database).get(own)
+    if head is None or cut.get(own, 0) <= head.seq:
+        return True
+    places = log.setting(store).places.values()
+    return any(one.acknowledged.get(own) == (head.seq, head.hash.hex()) for one in places)
 
 
 def _offered(store: Store) -> list[Snapshot]:

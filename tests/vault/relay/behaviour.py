@@ -141,6 +141,20 @@ def what_a_snapshot_stands_for_goes_once_all_have_seen_it(caller: Caller) -> Non
     assert caller.append(LAPTOP, vault, *own.parts(1)).status == 200
 
 
+def what_was_dropped_leaves_room_for_attachments(caller: Caller) -> None:
+    chain, vault = vault_of(caller)
+    own, others = log_of(chain, LAPTOP), log_of(chain, PHONE)
+    caller.append(LAPTOP, vault, *(wire.Part(wire.ENTRY, own.write(bytes(20_000))) for _ in range(3)))
+    blob, target = bytes(50_000), f"/v1/vaults/{vault}/blobs/"
+    digest = hashlib.sha256(blob).hexdigest()
+    assert caller.signed(LAPTOP, "PUT", target + digest, blob).word == "quota"
+    caller.append(LAPTOP, vault, *own.parts(1))
+    caller.append(LAPTOP, vault, *(wire.Part(wire.ENTRY, own.write(kind=kind)) for kind in (b"snap", b"beat")))
+    caller.append(PHONE, vault, wire.Part(wire.ENTRY, others.write(seen=own.head)))
+    assert caller.relay.drop_settled() == 3
+    assert caller.signed(LAPTOP, "PUT", target + digest, blob).status == 201
+
+
 def nothing_goes_while_a_member_has_not_seen_the_snapshot_or_a_revocation_cuts_into_it(caller: Caller) -> None:
     chain = chain_of(LAPTOP, PHONE, TABLET)
     caller.create(chain, LAPTOP)
@@ -365,6 +379,7 @@ CLAIMS: tuple[Callable[[Caller], None], ...] = (
     a_fork_is_answered_with_what_stands_there,
     a_gap_is_refused_with_the_number_that_is_missing,
     what_a_snapshot_stands_for_goes_once_all_have_seen_it,
+    what_was_dropped_leaves_room_for_attachments,
     nothing_goes_while_a_member_has_not_seen_the_snapshot_or_a_revocation_cuts_into_it,
     a_log_goes_on_behind_a_gap_only_where_a_snapshot_stands_for_it,
     a_log_may_begin_with_the_last_entry_that_a_snapshot_has_of_it,
@@ -383,4 +398,5 @@ CLAIMS: tuple[Callable[[Caller], None], ...] = (
 
 def limits_of(claim: Callable[[Caller], None]) -> Limits:
     """Return the limits under which a claim is made."""
-    return Limits(vault_bytes=100_000) if claim is a_full_vault_takes_no_more else Limits()
+    is_small = claim in (a_full_vault_takes_no_more, what_was_dropped_leaves_room_for_attachments)
+    return Limits(vault_bytes=100_000) if is_small else Limits()

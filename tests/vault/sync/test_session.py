@@ -216,6 +216,51 @@ def test_a_relay_that_promises_more_and_gives_nothing_does_not_hold_a_device_for
         sync(world, "laptop", relay)
 
 
+def test_a_relay_that_turns_in_a_circle_does_not_hold_a_device_for_ever(world: World, relay: Relay) -> None:
+    settle(world, relay)
+    turns = {"1": "2", "2": "1"}
+
+    def pull(cursor: str) -> Page:
+        return Page(tuple(relay.messages), turns.get(cursor, "1"), more=True)
+
+    relay.pull = pull  # type: ignore[method-assign]
+    with pytest.raises(RelayMisbehaves, match="there is more"):
+        sync(world, "laptop", relay)
+
+
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_a_list_of_devices_that_a_relay_keeps_back_is_told(world: World, relay: Relay, is_hidden: bool) -> None:
+    """Be it that its heads say so, or only the entries that stand on it."""
+    settle(world, relay)
+    before, shown = relay.heads(), {data for kind, data in relay.messages if kind == MEMBER}
+    phone, now = world["phone"], world["phone"].now()
+    added = listmaking.enrol(phone.chain(), a_device("third"), name="", by=a_device("phone").signer, now=now)
+    member = membership.read_chain((*phone.chain(), added)).members[-1]
+    belonging.enrol(phone.store, member, added, now)
+    phone.add("under the new list")
+    sync(world, "phone", relay)
+    pull, heads = relay.pull, relay.heads
+
+    def without(cursor: str) -> Page:
+        page = pull(cursor)
+        kept = tuple(one for one in page.messages if one[0] == ENTRY or one[1] in shown)
+        return Page(kept, page.cursor, page.more)
+
+    relay.pull = without  # type: ignore[method-assign]
+    if is_hidden:
+        shown_heads = before.membership
+        relay.heads = lambda: msgspec.structs.replace(heads(), membership=shown_heads)  # type: ignore[method-assign]
+    for _ in range(2):
+        told = [one.sentence for one in sync(world, "laptop", relay).findings]
+        assert any("entries of phone stand on a list of devices that the relay" in one for one in told)
+        assert any("changes of this vault's devices and does not give them" in one for one in told) != is_hidden
+        assert all("sync through a folder or another relay" in one for one in told)
+    relay.pull, relay.heads = pull, heads  # type: ignore[method-assign]
+    sync(world, "laptop", relay)
+    assert sync(world, "laptop", relay).findings == []
+    assert world["laptop"].title("under the new list") == "under the new list"
+
+
 def test_an_own_entry_is_never_written_under_a_list_that_lost(world: World, relay: Relay) -> None:
     """What was changed is recorded only once the list of devices of the others is known."""
     settle(world, relay)
