@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from tests.fuzz import ground, mutating
@@ -19,7 +18,7 @@ from vault.relay import pruning
 from vault.relay.app import Relay
 from vault.relay.quota import Limits
 from vault.relay.sqlite import SqliteStorage
-from vault.sync import client, entry, wire
+from vault.sync import entry, https, slots, wire
 from vault.sync.entry import Head
 
 _NOW = 1_795_000_000_000
@@ -254,16 +253,13 @@ def _in_answer(random: mutating.Random, data: bytes, other: bytes) -> bytes:
 
 
 def _answer(data: bytes) -> str:
-    import json
-
     kind, status, word, body = (*mutating._unpacked(data), b"", b"", b"", b"")[:4]
     headers = {wire.ERROR: word.decode("latin-1"), "etag": word.decode("latin-1")}
     code = int(status) if status.isdigit() and len(status) < 5 else 500
-    answer = SimpleNamespace(status_code=code, headers=headers, content=body, json=lambda: json.loads(body))
+    answer = https.Answer(code, headers, body)
     if kind == b"refused":
-        client._refused(answer, "relay")
-        raise Wrong("no refusal")
-    slot, _ = client._slot_in(answer)
+        https.refused(answer, "relay")
+    slot, _ = slots._slot_in(answer)
     if not wire.is_hex(slot, 32):
         raise Wrong("a slot that is none")
     return "a slot"

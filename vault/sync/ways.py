@@ -138,7 +138,7 @@ def new_slot(store: Store, way: Way, seconds: float) -> tuple[Slot, str]:
         channel = FolderChannel(Path(way.folder), name, seconds)
         channel.begin()
         return channel, name
-    from vault.sync.client import RelayChannel
+    from vault.sync.slots import RelayChannel
 
     made: Any = RelayChannel.open_new(way.relay, way.pin, seconds)
     return made, made.slot
@@ -150,13 +150,13 @@ def slot_of(way: Way, name: str, seconds: float) -> Slot:
         from vault.sync.folder import FolderChannel
 
         return FolderChannel(Path(way.folder), name, seconds)
-    from vault.sync.client import RelayChannel
+    from vault.sync.slots import RelayChannel
 
     return RelayChannel(way.relay, way.pin, name, seconds)
 
 
 def _first_pin(origin: str) -> str:
-    from vault.sync.client import first_pin
+    from vault.sync.https import first_pin
 
     return first_pin(origin)
 

@@ -6,7 +6,7 @@ What is built once is copied for each test: the vaults of three devices, and the
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from vault.relay.sqlite import SqliteStorage
 from vault.rows import document_name
 from vault.sync import belonging, joining, log, session, snapshots, ways
 from vault.sync.client import Client
+from vault.sync.https import Answer
 from vault.sync.session import Round
 from vault.sync.ways import Way
 
@@ -35,15 +36,6 @@ WHOLE, DROPPED, BEFORE = "whole.db", "dropped.db", "before.db"  # nothing droppe
 PART_BYTES = 2_500  # of states; so the newest snapshot has several parts
 
 
-@dataclass(frozen=True)
-class Answered:
-    """An answer as the client's library gives it."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
 class Nearby:
     """What the client takes for its connection."""
 
@@ -52,9 +44,9 @@ class Nearby:
 
     def request(
         self, method: str, target: str, *, content: bytes | None, headers: dict[str, str], timeout: float
-    ) -> Any:
+    ) -> Answer:
         answer = self._caller.call(method, target, content or b"", headers)
-        return Answered(answer.status, answer.headers, answer.body)
+        return Answer(answer.status, answer.headers, answer.body)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -83,7 +75,7 @@ class RelayWorld(World):
         vault_id = next(iter(self.vaults.values())).store.vault_id
         made = Client(ORIGIN, WAY.pin, vault_id, now_ms=lambda: self.ms, **signer)
         made.close()
-        made._http = Nearby(self.caller)
+        made._http = Nearby(self.caller)  # type: ignore[assignment]
         return made
 
     def meet(self, name: str, **given: Any) -> Round:

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,9 +20,10 @@ from vault import crypto, listmaking, membership
 from vault.device import read_bundle
 from vault.errors import DamagedVault, ForgedEntry, KeyferryError, NewerVault, PairingFailed, RelayUnreachable
 from vault.relay.sqlite import SqliteStorage
-from vault.sync import client, entry, log, merge, pairing, replaying, session, wire
+from vault.sync import entry, https, log, merge, pairing, replaying, session, wire
 from vault.sync.client import Client
 from vault.sync.entry import Head
+from vault.sync.https import Answer
 from vault.sync.session import Round
 from vault.sync.travel import ENTRY, MEMBER, Heads
 
@@ -245,11 +245,9 @@ class Strange:
     """What answers at the address of a relay."""
 
     def __init__(self, status: int, word: str = "", body: bytes = b"") -> None:
-        self._answer = SimpleNamespace(
-            status_code=status, headers={wire.ERROR: word} if word else {}, content=body, json=lambda: json.loads(body)
-        )
+        self._answer = Answer(status, {wire.ERROR: word} if word else {}, body)
 
-    def request(self, *given: Any, **named: Any) -> Any:
+    def request(self, *given: Any, **named: Any) -> Answer:
         return self._answer
 
     def close(self) -> None:
@@ -257,7 +255,7 @@ class Strange:
 
 
 def talking_to(there: Strange, monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setattr(client, "http_client", lambda origin, pin: there)
+    monkeypatch.setattr(https, "Http", lambda origin, pin: there)
     return Client("https://relay.example", "", "0" * 32, device=LAPTOP)
 
 
