@@ -83,6 +83,8 @@ def _pairs(lines: Lines, labels: frozenset[str]) -> Pairs:
         goes_on = bool(found) and _may_go_on(*found[-1], bool(labels))
         if mark and (label in labels or (not goes_on and _may_be_label(label, value))):
             found.append((label, value))
+        elif found and not line and number == len(lines) - 1:
+            break  # the end of the text's last line
         elif found:
             found[-1] = (found[-1][0], f"{found[-1][1]}{end}{line}")
         else:
