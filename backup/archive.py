@@ -131,7 +131,9 @@ def open_to(store: Store, home: Path, since: Instant) -> tuple[str, ...]:
     book = books.load(store, home)
     made = {one.id for one in book.sets if one.made_at >= since}
     found = ((target.path, sum(copy.set in made for copy in target.copies)) for target in book.targets)
-    return tuple(f"it can still open {count} backups in {path}" for path, count in found if count)
+    return tuple(
+        f"it can still open {count} backup{'' if count == 1 else 's'} in {path}" for path, count in found if count
+    )
 
 
 def facts(store: Store, home: Path, now: Instant) -> Facts:

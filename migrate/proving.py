@@ -77,13 +77,13 @@ def check(proof: Proof, ledger: Ledger) -> None:
     missing = [one for one in proof.findings if one.kind in LOST]
     doubled = sum(one.kind == "doubled" for one in proof.findings)
     if doubled:
-        ledger.warn(f"{doubled} values stand once more in the vault than in the export")
+        ledger.warn(f"values that stand once more in the vault than in the export: {doubled}")
     if not missing and ledger.values()["arrived"] >= 0:
         return
     first = missing[0] if missing else None
     where = f": the first at {first.place or 'the frame'}, {_depth(first.path)}" if first else ""
     raise UndeclaredLoss(
-        f"{len(missing)} values of the source could not be found again{where}",
+        f"values of the source that could not be found again: {len(missing)}{where}",
         hint="nothing was written; this is a defect of Keyferry, please report the format and the place named here",
     )
 

@@ -109,5 +109,6 @@ def _width(text: str) -> int:
 
 
 def counted(count: int, thing: str) -> str:
-    """Return how many things there are, as ``1 change`` or ``2,000 changes``."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+    """Return how many things there are, as ``1 entry`` or ``2,000 entries``."""
+    many = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{count:,} {thing if count == 1 else many}"

@@ -87,4 +87,4 @@ def _one(session: Session, store: Store, run: str, reveal: bool) -> None:
         for q, r in zip(aside, rows, strict=True)
     ]
     session.out({"run": one.id, "format": one.format, "quarantined": shown, **one.summary})
-    session.done(f"run {one.id} of {one.at}: {len(aside)} records in quarantine")
+    session.done(f"run {one.id} of {one.at}; records in quarantine: {len(aside)}")

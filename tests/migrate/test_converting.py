@@ -160,7 +160,7 @@ def test_what_is_read_is_proven_before_anything_is_written(monkeypatch: pytest.M
         return parsed
 
     monkeypatch.setattr(catalog, "parse", forgetful)
-    with pytest.raises(UndeclaredLoss, match="1 values of the source could not be found again"):
+    with pytest.raises(UndeclaredLoss, match="could not be found again: 1"):
         read(opened(export([login("a", "x", "gone")])))
 
 

@@ -257,7 +257,7 @@ def test_the_kit_and_the_relays_address_bring_a_lost_vault_back(tmp_path: Path) 
     with relay(tmp_path / "relay") as found:
         assert run(first, "sync", "--relay", found.url).returncode == 0
         done = run(second, "device", "join", "--kit", str(kit), "--relay", found.url, "--key-file", f"{second}.key")
-        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "this device has joined; 1 items are here")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "this device has joined; 1 item here")
         assert run(first, "sync").returncode == 0
         for home in (first, second):
             old, new = (one["name"] for one in json.loads(run(home, "device", "list", "--json").stdout))

@@ -37,7 +37,7 @@ def test_a_session_from_pairing_to_revocation(laptop: Terminal, phone: Terminal,
     host, guest = pair(laptop, phone, folder)
     assert (host.code, guest.code) == (0, 0)
     assert "has joined this vault; if that was not you: keyferry device revoke " in host.last
-    assert guest.last == "this device has joined; 1 items are here"
+    assert guest.last == "this device has joined; 1 item here"
     assert not [name for name in os.listdir(folder) if name.startswith("keyferry-pair")]
     listed = laptop("device", "list", "--json").json()
     assert [one["this"] for one in listed] == [True, False]
@@ -262,7 +262,7 @@ def test_when_all_devices_are_lost_the_kit_brings_the_vault_back(tmp_path: Path,
     done = new("device", "join", "--kit", kit, "--folder", folder, "--key-file", new.key)
     assert done.code == 0, done.err
     assert new("status", "--json").json()["vault"] == vault
-    assert done.last == "this device has joined; 1 items are here"
+    assert done.last == "this device has joined; 1 item here"
     set_password(new, "edit", "Bank", "new")
     assert new("sync").code == 0
 

@@ -38,7 +38,7 @@ def test_a_session(two: tuple[Terminal, Terminal], folder: Path) -> None:
     assert laptop("edit", "Bank", "--set", "username=grace").code == 0
     sent = laptop("sync")
     assert (sent.code, sent.err) == (0, "")
-    assert sent.last == f"synced through the folder {folder}: 1 sent, 0 received, 1 items here"
+    assert sent.last == f"synced through the folder {folder}: 1 sent, 0 received, 1 item here"
     told = phone("sync", "--json").json()
     assert (told["received"], told["items_changed"], told["items"], told["findings"]) == (1, 1, 1, [])
     assert "grace" in phone("show", "Bank").out
@@ -93,7 +93,7 @@ def test_files_of_strangers_are_counted_in_status(two: tuple[Terminal, Terminal]
     (place / "members" / "desktop.ini").write_bytes(b"")
     os.mkfifo(place / "members" / "pipe")
     assert two[0]("sync").code == 0
-    assert "3 files in the folder are none of Keyferry's" in two[0]("sync", "status").out
+    assert "none of Keyferry's or not whole: 3 files" in two[0]("sync", "status").out
     assert two[0]("sync", "status", "--json").json()["strange_files"] == 3
 
 

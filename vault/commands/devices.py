@@ -11,6 +11,7 @@ import click
 
 from vault.commands.state import opened_by
 from vault.screen import Session, command
+from vault.text import counted
 
 if TYPE_CHECKING:
     from vault.keys import Opened
@@ -219,7 +220,7 @@ def revoke(session: Session, name: str, kit_file: Path | None) -> None:
         session.warn(f"let in after that kit was made, and out of the vault again: {', '.join(dropped)}")
     if not sent:
         session.warn("the others do not know yet: keyferry sync")
-    session.done(f"revoked {member.name}; {len(seen)} secrets that it has seen are listed above")
+    session.done(f"revoked {member.name}; it has seen {counted(len(seen), 'secret')}, listed above")
     session.out(
         {
             "device": member.device_id,

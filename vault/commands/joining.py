@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vault.errors import KeyferryError, UsageError
 from vault.screen import Session
+from vault.text import counted
 
 if TYPE_CHECKING:
     from vault.keyholders import Holder
@@ -67,7 +68,7 @@ def _first_round(session: Session, store: Store, way: Way, *, by_kit: bool = Fal
             f"the newest entry that came was signed at {newest}; a relay that keeps later ones back looks the same"
         )
     tell(session, done, [])
-    session.done(f"this device has joined; {count:,} items are here")
+    session.done(f"this device has joined; {counted(count, 'item')} here")
     session.out(
         {
             "home": str(session.home),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vault.screen import Session, command
+from vault.text import counted
 
 if TYPE_CHECKING:
     from backup.archive import Facts
@@ -55,7 +56,7 @@ def status(session: Session) -> None:
         session.warn(trouble)
     for note in (*copies.notes, *notes):
         session.say(note)
-    session.done(reminder or f"{facts['items']} items, the recovery kit is checked")
+    session.done(reminder or f"{counted(facts['items'], 'item')}, the recovery kit is checked")
 
 
 @command("doctor", help="Look for what is wrong with the vault; exit code 5 if something is.")

@@ -10,6 +10,7 @@ import click
 
 from vault.commands.state import opened_by
 from vault.screen import Session, command
+from vault.text import counted
 
 if TYPE_CHECKING:
     from vault.sync.session import Round
@@ -77,7 +78,8 @@ def now_(
         session.say(
             f"from now on through the {way.title}, no longer through the {before.title}; --once changes nothing"
         )
-    session.done(f"synced through the {way.title}: {done.sent} sent, {done.entries} received, {count:,} items here")
+    moved = f"{done.sent} sent, {done.entries} received"
+    session.done(f"synced through the {way.title}: {moved}, {counted(count, 'item')} here")
     session.out(
         {
             "way": way.title,
@@ -103,9 +105,9 @@ def tell(session: Session, done: Round, kept: list[str]) -> None:
     for title in kept:
         session.say(f"{title} was deleted on one device and changed on another: it stays")
     if done.waiting:
-        session.say(f"{done.waiting} entries wait for others that have not arrived yet")
+        session.say(f"{counted(done.waiting, 'entry')} waiting for others that have not arrived yet")
     if done.wanted:
-        session.say(f"{done.wanted} attachments have not arrived yet")
+        session.say(f"{counted(done.wanted, 'attachment')} not here yet")
 
 
 @command("compact", parent=sync, help="Make a snapshot of the log, so that new devices and the relay need less.")
@@ -125,7 +127,8 @@ def compact(session: Session) -> int:
     lacking = [names.get(one, one[:8]) for one in found.unsettled]
     if lacking:
         session.say(f"the newest one counts once these devices have synced: {', '.join(lacking)}")
-    session.done(f"the log has {found.entries:,} entries here; snapshots stand for {found.in_snapshot:,} of them")
+    entries = counted(found.entries, "entry")
+    session.done(f"the log has {entries} here; snapshots stand for {found.in_snapshot:,} of them")
     session.out(
         {
             "entries": found.entries,
@@ -143,7 +146,6 @@ def status(session: Session) -> int:
     from vault import identity, newkit
     from vault.moment import now
     from vault.sync import doctoring, log, recording, ways
-    from vault.text import counted
 
     with opened_by(session, read_only=True) as opened:
         store = opened.store
@@ -184,11 +186,11 @@ def status(session: Session) -> int:
     if changed:
         session.say(f"{counted(changed, 'change')} on this device not sent yet: keyferry sync")
     if unsent:
-        session.say(f"{unsent} entries were not sent yet")
+        session.say(f"{counted(unsent, 'entry')} not sent yet")
     if waiting:
-        session.say(f"{len(waiting)} entries wait, {parked} of them for a clock")
+        session.say(f"{counted(len(waiting), 'entry')} waiting, {parked} of them for a clock")
     if strange:
-        session.say(f"{strange} files in the folder are none of Keyferry's, or not whole; they are left alone")
+        session.say(f"left alone in the folder, as none of Keyferry's or not whole: {counted(strange, 'file')}")
     if new is not None:
         session.warn(new.text)
     last = setting.synced_at or "never"
@@ -215,7 +217,6 @@ def doctor(session: Session) -> int:
     """Examine sync."""
     from vault.identity import signing_notes
     from vault.sync import doctoring
-    from vault.text import counted
 
     with opened_by(session, read_only=True) as opened:
         found, notes = doctoring.findings(opened.store, _now_ms()), signing_notes(opened.store)

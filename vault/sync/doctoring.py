@@ -129,10 +129,12 @@ def _of_entries(store: Store, now_ms: int) -> list[Cause]:
     if changed:
         found.append(Cause(f"{counted(changed, 'change')} of this device not sent yet", "keyferry sync"))
     if unsent:
-        found.append(Cause(f"{unsent} entries of this device were not sent yet", "keyferry sync"))
+        found.append(Cause(f"{counted(unsent, 'entry')} of this device not sent yet", "keyferry sync"))
     wanted = int(store.database.value("SELECT count(*) FROM sync_blobs WHERE state = 'wanted'"))
     if wanted:
-        found.append(Cause(f"{wanted} attachments have not arrived", "sync on the device that added them, then here"))
+        found.append(
+            Cause(f"{counted(wanted, 'attachment')} not here yet", "sync on the device that added them, then here")
+        )
     seen: set[str] = set()
     for stored in log.waiting(store.database):
         if stored.device in seen:

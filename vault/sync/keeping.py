@@ -44,8 +44,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         parts += [f"through the {self.way}"] if self.way else []
         parts += [f"last at {self.synced_at}" if self.synced_at else "never yet"]
         parts += [f"{counted(self.changed, 'change')} not sent"] if self.changed else []
-        parts += [f"{self.unsent} entries not sent"] if self.unsent else []
-        parts += [f"{self.waiting} entries wait"] if self.waiting else []
+        parts += [f"{counted(self.unsent, 'entry')} not sent"] if self.unsent else []
+        parts += [f"{counted(self.waiting, 'entry')} waiting"] if self.waiting else []
         return ", ".join(parts)
 
 

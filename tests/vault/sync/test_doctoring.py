@@ -74,7 +74,7 @@ def test_a_folder_with_less_than_before(world: World) -> None:
 def test_entries_that_were_not_sent(world: World) -> None:
     world["laptop"].add("bank")
     recording.record(world["laptop"].store, world.ms)
-    assert only(world) == Cause("1 entries of this device were not sent yet", "keyferry sync")
+    assert only(world) == Cause("1 entry of this device not sent yet", "keyferry sync")
 
 
 def test_a_clock_that_is_ahead(world: World) -> None:
@@ -109,7 +109,7 @@ def test_attachments_that_have_not_arrived(world: World) -> None:
     world["phone"].sync()
     shutil.rmtree(world.root() / "blobs")
     world["laptop"].sync()
-    assert "1 attachments have not arrived" in [one.cause for one in causes(world)]
+    assert "1 attachment not here yet" in [one.cause for one in causes(world)]
 
 
 def test_a_revoked_device(world: World) -> None:

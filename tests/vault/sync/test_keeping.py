@@ -66,7 +66,7 @@ def test_status_says_how_and_with_whom(world: World) -> None:
     recording.record(world["laptop"].store, world.ms)
     later = keeping.facts(world["laptop"].store)
     assert later is not None
-    assert later.text.endswith("1 entries not sent")
+    assert later.text.endswith("1 entry not sent")
 
 
 def test_status_of_a_revoked_device_says_so(world: World) -> None:
