@@ -105,8 +105,17 @@ def _take_member(store: Store, data: bytes, done: Received) -> None:
             _note_parted(store)
             _keep_lost(store, chain)
             done.findings.append(
-                Finding("fork", "two devices changed who belongs to the vault at once; the senior one's word counts")
+                Finding(
+                    "fork",
+                    "two devices changed who belongs to the vault at once; the senior one's word counts",
+                    "keyferry device list shows who belongs to it now",
+                )
             )
+
+
+def _copied(name: str) -> str:
+    """Return what to do about a device that writes in the place of what it has written."""
+    return f"was it put back from a copy? export what only it has, keyferry device revoke {name}, then join it anew"
 
 
 def _keep_lost(store: Store, before: tuple[bytes, ...]) -> None:
@@ -134,7 +143,9 @@ def _take_entry(store: Store, ground: Ground, data: bytes, done: Received) -> No
             _check_origin(store, ground, header)
             name = identity.device_names(store).get(header.device, header.device[:8])
             done.findings.append(
-                Finding("fork", f"there are two entries number {header.seq} of {name}: its log was forked")
+                Finding(
+                    "fork", f"there are two entries number {header.seq} of {name}: its log was forked", _copied(name)
+                )
             )
         return
     _check_origin(store, ground, header)
@@ -214,7 +225,8 @@ def _try(
     head = heads.get(header.device)
     if header.seq != (head.seq + 1 if head else 1) or header.before != (head.hash if head else bytes(32)):
         if head is not None and header.seq == head.seq + 1:
-            done.findings.append(Finding("fork", f"the log of {name} does not go on from its entry {head.seq}"))
+            text = f"the log of {name} does not go on from its entry {head.seq}"
+            done.findings.append(Finding("fork", text, _copied(name)))
         return WAITING
     stands = ground.under(header)
     key = ground.key(stands[0], header.epoch) if stands is not None else None
@@ -225,22 +237,28 @@ def _try(
         known = log.hash_at(store.database, device, seen.seq) if number == seen.seq else None
         if known is not None and known != seen.hash:
             done.findings.append(
-                Finding("fork", f"{name} has seen another history than this device: somebody shows two of them")
+                Finding(
+                    "fork",
+                    f"{name} has seen another history than this device: somebody shows two of them",
+                    f"sync both devices through a folder or another relay; if it stays so: {_copied(name)}",
+                )
             )
             return WAITING
         if heads.get(device, Head(0, b"")).seq < number:
             return WAITING
     if header.epoch < max((one.number for one in stands[0].epochs if one.entry <= stands[1]), default=0):
         text = f"{name} sealed an entry with a key that was replaced before; a revoked device could have read it"
-        done.findings.append(Finding("epoch", text))
+        done.findings.append(Finding("epoch", text, f"sync on {name} once more, then here"))
         return WAITING
     if header.suite < floor(*stands):
-        done.findings.append(Finding("suite", f"{name} sealed an entry in a weaker way than this vault allows"))
+        text = f"{name} sealed an entry in a weaker way than this vault allows"
+        done.findings.append(Finding("suite", text, f"update Keyferry on {name}; if it is new, revoke that device"))
         return WAITING
     if clock.is_ahead(header.hlc, now_ms):
         if stored.state == WAITING:
             log.set_state(store.database, header.device, header.seq, PARKED)
-        done.findings.append(Finding("parked", f"the clock of {name} is more than a day ahead; its changes wait"))
+        text = f"the clock of {name} is more than a day ahead; its changes wait"
+        done.findings.append(Finding("parked", text, f"set the clock of {name} right"))
         return PARKED
     try:
         ops = merge.decode_ops(entry.open_entry(stored.body, header, key))

@@ -67,7 +67,7 @@ def turn(store: Store, now_ms: int) -> Turn:
     kept = writing.titles(store, done.kept_against_delete)
     told = [f"{title} was deleted on one device and changed on another: it stays" for title in kept]
     new = newkit.pending(store, moment.from_millis(now_ms))
-    texts = (*(one.text for one in done.findings), *told, *((new.text,) if new is not None else ()))
+    texts = (*(one.sentence for one in done.findings), *told, *((new.text,) if new is not None else ()))
     return Turn(sent=done.sent, received=done.entries, items=done.items, findings=texts)
 
 

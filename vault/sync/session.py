@@ -358,7 +358,9 @@ def _send_blobs(store: Store, transport: Transport, done: Round) -> None:
         if data is None:
             continue
         if len(data) > MOST_ATTACHMENT:
-            done.findings.append(Finding("large", "an attachment is larger than 64 MB and stays on this device"))
+            done.findings.append(
+                Finding("large", "an attachment is larger than 64 MB and stays on this device", "backups hold it")
+            )
             continue
         name, sealed = blob_of(keys[epoch], document, data)
         transport.put_blob(name, sealed)

@@ -159,7 +159,11 @@ def check(store: Store, ground: Ground, counting: Counting, one: Snapshot, done:
     if verdict == WRONG:
         name = identity.device_names(store).get(one.device, one.device[:8])
         done.findings.append(
-            Finding("snapshot", f"the snapshot that {name} made is not what the log comes to; it is not used here")
+            Finding(
+                "snapshot",
+                f"the snapshot that {name} made is not what the log comes to; it is not used here",
+                "keyferry sync compact makes another; if this comes again, do not trust that device",
+            )
         )
 
 
