@@ -77,6 +77,11 @@ def bringing(vault: Vault) -> bytes:
     return request("POST", "/v1/vaults", wire.write_chain(vault.chain), vault.device)
 
 
+def asking(vault: Vault) -> bytes:
+    """Return the request that asks what the relay has of a vault."""
+    return request("GET", f"/v1/vaults/{vault.id}/heads", b"", vault.device)
+
+
 def request(method: str, target: str, body: bytes, device: Device) -> bytes:
     """Return the bytes of a signed request."""
     headers = wire.sign_request(

@@ -117,9 +117,11 @@ async def _sustained(relays: Sequence[tuple[str, subprocess.Popen[str]]], args: 
     made = steady.vaults(args.steady_vaults)
     waiting = steady.vaults(-(-args.watchers // steady.DEVICES))
     await loading.run(urls[0], [loading.bringing(one[0]) for one in (*made, *waiting)], 8)
+    for url in urls:  # no vault is new to any relay
+        await loading.run(url, [loading.asking(one[0]) for one in made], 8)
     watch = await watching.begin(urls, [device for vault in waiting for device in vault][: args.watchers])
     if args.watchers:
-        await asyncio.sleep(1.5 * wire.MOST_WAIT)  # until each waits for the second time: no vault is new to any relay
+        await asyncio.sleep(1.5 * wire.MOST_WAIT)  # until each waits for the second time
     count = int(args.rate * args.seconds)
     requests = list(loading.appends(steady.in_turn(made), count, entries=1, content=_EDIT))
     spent = sum(map(_processor_seconds, processes))
