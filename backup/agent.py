@@ -140,14 +140,18 @@ class Agent:
         state = _vault_state(self._home)
         if state != self._vault:
             self._vault, self._is_stale = state, True
-            self._pending = self._pending.changed(now)
-            self._pace.changed(self._mono())
+            self._changed(now)
         if any(one.kind in ("mounted", "found") for one in events):
             self._key.hurry()  # perhaps the drive with the key file
             self._pace.hurry(self._mono())  # or that with the folder
         self._where.take(events)
         if events:
             self._locate()
+
+    def _changed(self, now: datetime) -> None:
+        """Note that another process has changed the vault: it wants a set and a round of sync soon."""
+        self._pending = self._pending.changed(now)
+        self._pace.changed(self._mono())
 
     def _locate(self) -> None:
         if self._where.locate():
@@ -208,15 +212,14 @@ class Agent:
             with self._desk() as desk:
                 before = desk.counter
                 if self._counter not in (None, before):  # changed by another process as soon as we had closed it
-                    self._pending = self._pending.changed(now)
-                    self._pace.changed(self._mono())
+                    self._changed(now)
                 self._opened(desk, now)
                 for name in self._due(now):
                     if not self._is_stopped:
                         self._try(name, desk, now)
                 self._learn(desk.book())
                 if desk.counter != before:  # another process has changed the vault meanwhile
-                    self._pending = self._pending.changed(self._wall())
+                    self._changed(self._wall())
                 self._counter = desk.left
                 self._is_sure = self._counter == before
         except _WAITED_FOR as error:

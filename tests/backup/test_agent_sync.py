@@ -73,6 +73,21 @@ def test_a_change_as_soon_as_the_agent_lets_go_is_synced_as_any_other(world: Wor
     assert len([one for one in world.bench.synced_at if at < one <= at + 15]) == 1
 
 
+def test_a_change_while_the_agent_works_is_synced_as_any_other(world: World) -> None:
+    edited_at: list[float] = []
+
+    def edit() -> None:
+        if not edited_at:
+            edited_at.append(world.clock.mono)
+            world.bench.edit()
+
+    world.bench.meanwhile = edit
+    world.bench.edit()
+    world.passes(days=1, hours=1)
+    (at,) = edited_at
+    assert [one for one in world.bench.synced_at if at < one <= at + 15]
+
+
 def test_its_own_writing_is_no_change(world: World) -> None:
     world.bench.turns = [Turn(received=3, items=0)]
     world.bench.edit()

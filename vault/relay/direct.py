@@ -7,7 +7,7 @@ its body.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -48,8 +48,8 @@ class Whole(Response):
 class Front(Starlette):
     """The application; ``/v1/vaults/{vault}/{word}`` finds its endpoint by method and word, without a search."""
 
-    def __init__(self, *, short: dict[tuple[str, str], Answered], **given: object) -> None:
-        super().__init__(**given)  # type: ignore[arg-type]
+    def __init__(self, *, short: dict[tuple[str, str], Answered], **given: Any) -> None:
+        super().__init__(**given)
         self._short = short
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

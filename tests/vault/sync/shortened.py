@@ -66,7 +66,7 @@ class RelayWorld(World):
             database.parent, storage=SqliteStorage(database), limits=limits, clock=clock, kind=EvilOfSnapshots
         ) as caller:
             assert isinstance(caller.relay, EvilOfSnapshots)
-            caller.relay.switch, caller.relay.aim = switch, aim  # type: ignore[misc]
+            caller.relay.switch, caller.relay.aim = switch, aim
             self.caller = caller
             yield caller.relay
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_a_relay_from_before_the_snapshots_is_told_and_gets_what_it_lacks(days: 
     content = short["laptop"].content()
     with short.at(short.path / BEFORE):
         for name in shortened.HOMES:
-            told = Told.by(lambda name=name: short.meet(name))  # type: ignore[misc]
+            told = Told.by(partial(short.meet, name))
             assert (told.code, "shows less than before" in told.words) == (56, True)
             assert short[name].content() == content
         short.meet("laptop", upload_again=True)
@@ -187,7 +188,7 @@ def test_an_emptied_relay_is_given_all_that_a_snapshot_stands_for(days: int, sho
     content = short["laptop"].content()
     with short.at(short.path / "empty.db"):
         for name in shortened.HOMES:
-            told = Told.by(lambda name=name: short.meet(name))  # type: ignore[misc]
+            told = Told.by(partial(short.meet, name))
             assert (told.code, "no longer has this vault" in told.words) == (56, True)
         short.meet("desk", upload_again=True)
         short.meet_all()
@@ -218,10 +219,10 @@ def test_a_device_put_back_behind_what_the_relay_dropped_keeps_what_only_it_has(
         desk.write_bytes(copy.read_bytes())
         short["desk"].store = short.opened("desk", short["laptop"].store.vault_id)
         short["desk"].add("only here")
-        relay.switch = lie  # type: ignore[misc]
+        relay.switch = lie
         if lie:
             assert "entries of desk and does not give them whole" in Told.by(lambda: short.meet("desk")).words
-        relay.switch = ""  # type: ignore[misc]
+        relay.switch = ""
         for _ in range(2):
             told = Told.by(lambda: short.meet("desk"))
             assert (told.code, "put back to an older copy" in told.words) == (27, True)
